@@ -1,0 +1,129 @@
+//! What was seen, in words a tired person understands.
+
+use std::collections::BTreeMap;
+
+use mesh_proto::{IcmpError, ProbeKind, Reason, TargetKind};
+
+use crate::localise::Model;
+use crate::round::{CellIndex, Target};
+
+/// What was seen of a cell: the reason, and the ICMP type and code.
+type Sight = (Option<Reason>, Option<(u8, u8)>);
+
+/// Sentences that quote the cells a place explains: how many, what was seen, and an example of each kind of it.
+pub(super) fn evidence(model: &Model<'_>, cells: &[CellIndex]) -> Vec<String> {
+    const KINDS_SHOWN: usize = 4;
+    let mut by_sight: BTreeMap<Sight, Vec<CellIndex>> = BTreeMap::new();
+    for cell in cells {
+        let icmp = icmp(model, *cell).map(|icmp| (icmp.kind, icmp.code));
+        by_sight
+            .entry((model.judged(*cell).seen(), icmp))
+            .or_default()
+            .push(*cell);
+    }
+    let mut sights: Vec<_> = by_sight.into_values().collect();
+    sights.sort_by_key(|cells| std::cmp::Reverse(cells.len()));
+    let shown = sights.iter().take(KINDS_SHOWN).map(|cells| {
+        let number = cells.len();
+        let sight = sight(model, cells[0]);
+        let all = if number == 1 {
+            "1 cell".to_owned()
+        } else {
+            format!("{number} cells")
+        };
+        format!("{all}: {sight}; for example {}", example(model, cells[0]))
+    });
+    shown.collect()
+}
+
+/// The ICMP error that a cell got.
+pub(super) fn icmp(model: &Model<'_>, cell: CellIndex) -> Option<IcmpError> {
+    model.matrix.observations()[cell.0]
+        .as_ref()?
+        .failure
+        .as_ref()?
+        .icmp
+}
+
+/// One cell in words: who, whom, how.
+pub(super) fn example(model: &Model<'_>, cell: CellIndex) -> String {
+    let planned = model.cell(cell);
+    let roster = model.matrix.round().roster();
+    let from = roster
+        .agent(planned.from)
+        .map(|agent| agent.key.to_string())
+        .unwrap_or_default();
+    let to = match &planned.target {
+        Target::Agent(to) => roster
+            .agent(*to)
+            .map(|agent| agent.key.to_string())
+            .unwrap_or_default(),
+        Target::Loopback => TargetKind::Loopback.name().to_owned(),
+        Target::Api => "the API service".to_owned(),
+        Target::Dns {
+            as_application: false,
+        } => "the DNS service".to_owned(),
+        Target::Dns { as_application: true } => "the DNS service by resolv.conf".to_owned(),
+        Target::DnsEndpoint(_) => "the DNS endpoint".to_owned(),
+        Target::NodePort { node, .. } => format!("the NodePort of {node}"),
+    };
+    let address = planned
+        .address
+        .map(|address| address.to_string())
+        .unwrap_or_default();
+    let port = if planned.port.0 == 0 {
+        String::new()
+    } else {
+        format!(" port {}", planned.port)
+    };
+    let seen = model.matrix.observations()[cell.0].as_ref();
+    let tries = seen
+        .map(|seen| format!(": {} of {} came back", seen.received, seen.sent))
+        .unwrap_or_default();
+    format!("{from} to {to} {address}{port} by {}{tries}", planned.kind)
+}
+
+fn sight(model: &Model<'_>, cell: CellIndex) -> String {
+    let seen = model.matrix.observations()[cell.0].as_ref();
+    let failure = seen.and_then(|seen| seen.failure.as_ref());
+    let detail = failure.and_then(|failure| failure.detail.as_deref());
+    let local = failure.and_then(|failure| failure.local.as_ref());
+    let words = match (model.judged(cell).seen(), icmp(model, cell)) {
+        (Some(reason), Some(icmp)) => {
+            format!(
+                "{} (ICMP {}/{} from {})",
+                reason.meaning(),
+                icmp.kind,
+                icmp.code,
+                icmp.from
+            )
+        }
+        (Some(Reason::Timeout), None) if model.kind(cell) == ProbeKind::PathMtu => {
+            let mtu = seen.and_then(|seen| seen.path_mtu);
+            mtu.map_or_else(
+                || Reason::Timeout.meaning().to_owned(),
+                |mtu| {
+                    format!(
+                        "packets of {} bytes pass, of {} bytes vanish, and no ICMP error says so",
+                        mtu.largest, mtu.tried
+                    )
+                },
+            )
+        }
+        (Some(reason), None) => reason.meaning().to_owned(),
+        (None, _) => seen
+            .map(|seen| {
+                let lost = seen.sent - seen.received;
+                format!(
+                    "{lost} of {} lost, {} answered only after a resend",
+                    seen.sent, seen.resent
+                )
+            })
+            .unwrap_or_default(),
+    };
+    match (local, detail) {
+        (Some(local), _) => format!("{words}: {} gave errno {}", local.call, local.errno),
+        (None, Some(detail)) => format!("{words}: {detail}"),
+        (None, None) => words,
+    }
+}

@@ -1,0 +1,23 @@
+//! The judgement of mesh: what to probe, what the observations mean, where the fault is and what its name is. Pure
+//! functions and state machines: no I/O, no clock, no async runtime, no Kubernetes.
+
+mod assemble;
+mod diagnose;
+mod judge;
+mod localise;
+mod matrix;
+mod options;
+mod roster;
+mod round;
+mod verdict;
+#[cfg(test)]
+mod world;
+
+pub use self::assemble::{ALL_CELLS_UP_TO_NODES, RunInfo};
+pub use self::matrix::{Matrix, Stray};
+pub use self::options::PlanOptions;
+pub use self::roster::{
+    Api, Backend, Cluster, Dns, NodeIndex, NodePortService, Overlay, Presence, Roster, RosterAgent,
+    RosterNode,
+};
+pub use self::round::{CellIndex, Effort, PlannedCell, Round, Target};

@@ -1,0 +1,173 @@
+//! The greedy set cover over admissible places.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mesh_proto::NodeName;
+
+use super::family::{Family, Filter, Init, Scope};
+use super::hypothesis::{Admitted, Hypothesis, admit, candidates};
+use super::model::Model;
+use super::symptom::Symptom;
+use crate::round::CellIndex;
+
+/// A place that was chosen, with the cells that it is the first to explain.
+#[derive(Debug, Clone)]
+pub(crate) struct Pick {
+    pub(crate) place: Place,
+    pub(crate) symptom: Symptom,
+    pub(crate) explains: Vec<CellIndex>,
+    /// Healthy cells that the place may hit: weak evidence against it.
+    pub(crate) spared: usize,
+}
+
+/// What was chosen.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    /// A node that answers nobody, nor its link.
+    Down(crate::NodeIndex),
+    /// A place of the model.
+    At(Hypothesis),
+    /// Nothing explains these cells.
+    Nowhere,
+}
+
+/// Chooses places until every ill cell is explained, nodes that are down first.
+pub(crate) fn cover(model: &Model<'_>, down: &BTreeSet<NodeName>) -> Vec<Pick> {
+    let mut open: BTreeSet<CellIndex> = (0..model.symptoms.len())
+        .map(CellIndex)
+        .filter(|cell| model.symptom(*cell).is_some())
+        .collect();
+    let mut picks = Vec::new();
+    for name in down {
+        picks.extend(pick_down(model, name, &mut open));
+    }
+    for symptom in [Symptom::Dead, Symptom::Large, Symptom::Partial] {
+        cover_symptom(model, symptom, &mut open, &mut picks);
+    }
+    if !open.is_empty() {
+        let symptom = if open
+            .iter()
+            .any(|cell| model.symptom(*cell) == Some(Symptom::Dead))
+        {
+            Symptom::Dead
+        } else {
+            Symptom::Partial
+        };
+        let explains = std::mem::take(&mut open).into_iter().collect();
+        picks.push(Pick {
+            place: Place::Nowhere,
+            symptom,
+            explains,
+            spared: 0,
+        });
+    }
+    picks
+}
+
+/// Everything that must or may cross a node that is down.
+fn pick_down(model: &Model<'_>, name: &NodeName, open: &mut BTreeSet<CellIndex>) -> Option<Pick> {
+    let node = model.matrix.round().roster().node_index(name)?;
+    let scope = Scope::Node(node);
+    let families = [Family::Wire, Family::Forward, Family::Local, Family::AnyNodePort];
+    let crossing = families
+        .into_iter()
+        .flat_map(|family| model.crossing(family, &scope, Init::Both, Filter::ALL));
+    let mut explains: BTreeSet<CellIndex> = crossing.map(|(cell, _)| cell).collect();
+    explains.extend(open.iter().copied().filter(|cell| stands_on(model, *cell, name)));
+    let explains: Vec<CellIndex> = explains.into_iter().filter(|cell| open.remove(cell)).collect();
+    (!explains.is_empty()).then_some(Pick {
+        place: Place::Down(node),
+        symptom: Symptom::Dead,
+        explains,
+        spared: 0,
+    })
+}
+
+fn stands_on(model: &Model<'_>, cell: CellIndex, name: &NodeName) -> bool {
+    match &model.cell(cell).target {
+        crate::Target::DnsEndpoint(number) => {
+            let dns = model.matrix.round().roster().cluster.dns.as_ref();
+            dns.and_then(|dns| dns.endpoints.get(*number))
+                .is_some_and(|endpoint| endpoint.node == *name)
+        }
+        _ => false,
+    }
+}
+
+fn cover_symptom(model: &Model<'_>, symptom: Symptom, open: &mut BTreeSet<CellIndex>, picks: &mut Vec<Pick>) {
+    let ill: Vec<CellIndex> = open
+        .iter()
+        .copied()
+        .filter(|cell| model.symptom(*cell) == Some(symptom))
+        .collect();
+    let mut admitted: Vec<Admitted> = candidates(model, &ill, symptom)
+        .into_iter()
+        .filter_map(|place| admit(model, &place, symptom))
+        .collect();
+    loop {
+        // The gain counts only cells with this symptom: a place is not chosen for what it may explain besides.
+        let gain = |place: &Admitted| {
+            place
+                .explains
+                .iter()
+                .filter(|c| open.contains(c) && model.symptom(**c) == Some(symptom))
+                .count()
+        };
+        let mut gains: BTreeMap<usize, usize> = BTreeMap::new();
+        admitted.retain_mut(|place| {
+            place.explains.retain(|cell| open.contains(cell));
+            !place.explains.is_empty()
+        });
+        for (number, place) in admitted.iter().enumerate() {
+            gains.insert(number, gain(place));
+        }
+        let best = (0..admitted.len()).max_by(|a, b| {
+            let (a_gain, b_gain) = (gains[a], gains[b]);
+            let (a, b) = (&admitted[*a], &admitted[*b]);
+            a_gain.cmp(&b_gain).then_with(|| better(b, a))
+        });
+        let Some(best) = best.filter(|best| gains[best] > 0) else {
+            return;
+        };
+        let chosen = admitted.swap_remove(best);
+        for cell in &chosen.explains {
+            open.remove(cell);
+        }
+        picks.push(Pick {
+            place: Place::At(chosen.hypothesis),
+            symptom,
+            explains: chosen.explains,
+            spared: chosen.spared,
+        });
+    }
+}
+
+/// Orders places that explain the same: the one that must hit more of it, then the smaller one, then the order of
+/// families. `Less` is better.
+fn better(a: &Admitted, b: &Admitted) -> std::cmp::Ordering {
+    let size = |scope: &Scope| match scope {
+        Scope::Pair(..) => 0,
+        Scope::Node(_) => 1,
+        Scope::OwnNode | Scope::OtherNodes => 2,
+        Scope::Group(_) => 3,
+        Scope::Cluster => 4,
+    };
+    let key = |place: &Admitted| {
+        let Hypothesis {
+            scope,
+            family,
+            init,
+            filter,
+        } = &place.hypothesis;
+        (
+            std::cmp::Reverse(place.certain),
+            size(scope),
+            *family,
+            *init,
+            *filter,
+        )
+    };
+    key(a)
+        .cmp(&key(b))
+        .then_with(|| a.hypothesis.scope.cmp(&b.hypothesis.scope))
+}

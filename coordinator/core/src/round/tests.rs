@@ -1,0 +1,112 @@
+use mesh_proto::{AgentIndex, Expect, ProbeId, ProbeKind};
+
+use super::{Effort, Round, Target};
+use crate::world::World;
+use crate::{PlanOptions, Presence};
+
+fn count(round: &Round, like: impl Fn(&super::PlannedCell) -> bool) -> usize {
+    round.cells().iter().filter(|cell| like(cell)).count()
+}
+
+#[test]
+fn every_agent_tries_every_other_in_all_plane_combinations_and_every_service() {
+    for nodes in [2, 3, 9] {
+        let round = Round::plan(World::healthy(nodes).roster(), &PlanOptions::default());
+        let agents = 2 * nodes;
+        assert_eq!(
+            count(&round, |cell| matches!(cell.target, Target::Agent(_))),
+            agents * (agents - 1) * 4
+        );
+        assert_eq!(count(&round, |cell| cell.target == Target::Loopback), agents * 3);
+        assert_eq!(count(&round, |cell| cell.target == Target::Api), agents * 2);
+        assert_eq!(
+            count(&round, |cell| matches!(cell.target, Target::Dns { .. })),
+            agents * 2
+        );
+        assert_eq!(
+            count(&round, |cell| matches!(cell.target, Target::DnsEndpoint(_))),
+            agents * 2 * 2
+        );
+        assert_eq!(
+            count(&round, |cell| matches!(cell.target, Target::NodePort { .. })),
+            agents * nodes * 2
+        );
+    }
+}
+
+#[test]
+fn a_service_is_never_asked_by_icmp() {
+    let round = Round::plan(World::healthy(3).roster(), &PlanOptions::default());
+    let service = |target: &Target| !matches!(target, Target::Agent(_) | Target::Loopback);
+    assert_eq!(
+        count(&round, |cell| cell.kind == ProbeKind::Icmp
+            && service(&cell.target)),
+        0
+    );
+}
+
+#[test]
+fn a_local_node_port_is_skipped_where_no_backend_stands() {
+    let round = Round::plan(World::healthy(4).roster(), &PlanOptions::default());
+    let skipped = count(&round, |cell| matches!(cell.effort, Effort::Skipped(_)));
+    // One of the two services is Local with a backend on one node of four; eight agents ask.
+    assert_eq!(skipped, 8 * 3);
+}
+
+#[test]
+fn dns_is_asked_as_an_application_only_where_resolv_conf_names_the_clusters_dns_alone() {
+    for (nameservers, asked) in [
+        (vec!["10.96.0.10"], 1),
+        (vec!["10.96.0.10", "8.8.8.8"], 0),
+        (vec![], 0),
+    ] {
+        let mut roster = World::healthy(2).roster();
+        if let Presence::Present(prepared) = &mut roster.agents[0].presence {
+            prepared.nameservers = nameservers.iter().map(|text| text.parse().unwrap()).collect();
+        }
+        let round = Round::plan(roster, &PlanOptions::default());
+        assert_eq!(
+            count(&round, |cell| cell.target == Target::Dns { as_application: true }),
+            asked
+        );
+    }
+}
+
+#[test]
+fn each_probe_of_a_plan_fills_one_cell_and_names_who_must_answer() {
+    let round = Round::plan(World::healthy(3).roster(), &PlanOptions::default());
+    let mut filled = std::collections::BTreeSet::new();
+    for agent in (0..6).map(AgentIndex) {
+        let plan = round.plan_of(agent).unwrap();
+        for probe in &plan.probes {
+            let cell = round.cell_of(agent, probe.id).unwrap();
+            assert!(filled.insert(cell), "a cell is filled twice");
+            let planned = &round.cells()[cell.0];
+            assert_eq!(
+                (planned.from, planned.kind, planned.address),
+                (agent, probe.kind, Some(probe.address))
+            );
+            match planned.target {
+                Target::Agent(to) => assert_eq!(probe.expect, Expect::Agent(to)),
+                Target::Loopback => assert_eq!(probe.expect, Expect::Agent(agent)),
+                _ => assert_eq!(probe.expect, Expect::Anyone),
+            }
+        }
+        assert_eq!(round.cell_of(agent, ProbeId(u32::MAX)), None);
+    }
+    assert_eq!(filled.len(), count(&round, |cell| cell.effort == Effort::Tried));
+}
+
+#[test]
+fn from_an_absent_agent_nothing_is_tried_and_the_reason_is_kept() {
+    let mut world = World::healthy(3);
+    world.absent = vec![1];
+    let round = Round::plan(world.roster(), &PlanOptions::default());
+    assert!(round.plan_of(AgentIndex(2)).is_none() && round.plan_of(AgentIndex(3)).is_none());
+    for cell in round.cells().iter().filter(|cell| cell.from == AgentIndex(2)) {
+        match &cell.effort {
+            Effort::Impossible(why) => assert!(why.contains("connection refused")),
+            effort => assert!(matches!(effort, Effort::Skipped(_)), "{effort:?}"),
+        }
+    }
+}
