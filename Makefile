@@ -1,0 +1,48 @@
+# Two commands do everything: `make lab` and `make test`. The rest is for those who work on mesh itself.
+
+CARGO ?= cargo
+TARGET := x86_64-unknown-linux-gnu
+LAB_NODES ?= 3
+# What the lab needs of the system; what the tests need besides.
+LAB_TOOLS := ip:iproute2 nft:nftables iptables-restore:iptables cc:gcc
+TEST_TOOLS := $(LAB_TOOLS) dnsmasq:dnsmasq-base socat:socat openssl:openssl python3:python3
+
+.PHONY: lab test lint build release static bench tools-lab tools-test docs
+
+## Raise a lab, run the mesh over it, show the matrix, take it down.
+lab: tools-lab release
+	target/release/mesh lab run --nodes $(LAB_NODES)
+
+## All tests that need no cluster.
+test: tools-test lint build
+	$(CARGO) test --workspace --locked
+	tests/run-as-ordinary-user target/debug/mesh
+
+## Format, lints, docs, dependencies, each crate alone.
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --quiet
+	tests/lint/crates-alone
+	tests/lint/dependencies
+	tests/lint/layout
+
+build:
+	$(CARGO) build --workspace --locked
+
+release:
+	$(CARGO) build --release --locked --bin mesh
+
+## A fully static binary: target/x86_64-unknown-linux-gnu/release/mesh
+static:
+	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --bin mesh --target $(TARGET)
+
+## The numbers of docs/benchmarks.md, each beside its bound.
+bench: tools-test release
+	tests/bench/run target/release/mesh
+
+tools-lab:
+	@deploy/install-tools $(LAB_TOOLS)
+
+tools-test:
+	@deploy/install-tools $(TEST_TOOLS)

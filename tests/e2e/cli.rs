@@ -1,0 +1,255 @@
+//! The binary from outside: exit codes and words for bad input.
+
+#![allow(missing_docs, reason = "a test")]
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+struct Ended {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+/// Runs `mesh` with nothing of the caller's environment but the PATH.
+fn mesh(arguments: &[&str], environment: &[(&str, &str)], stdin: &str) -> Ended {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_mesh"))
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The child may end without reading.
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    Ended {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+const GOOD_INVENTORY: &str =
+    "agents: [{node: a, plane: pod, address: 127.0.0.1, link: 'unix:/nonexistent/a.sock'}]";
+const TCP_INVENTORY: &str = "agents: [{node: a, plane: pod, address: 127.0.0.1, link: 'tcp:127.0.0.1:9'}]";
+
+struct Bad {
+    arguments: &'static [&'static str],
+    environment: &'static [(&'static str, &'static str)],
+    stdin: &'static str,
+    code: i32,
+    /// Each must stand on stderr.
+    says: &'static [&'static str],
+}
+
+const fn bad(arguments: &'static [&'static str], code: i32, says: &'static [&'static str]) -> Bad {
+    Bad {
+        arguments,
+        environment: &[],
+        stdin: "",
+        code,
+        says,
+    }
+}
+
+const BAD: &[Bad] = &[
+    bad(&[], 2, &["Usage: mesh"]),
+    bad(&["rnu"], 2, &["unrecognized subcommand 'rnu'", "run"]),
+    bad(&["run", "--inventroy", "x"], 2, &["--inventroy", "--inventory"]),
+    bad(
+        &["run", "--kubeconfig", "x"],
+        2,
+        &["unexpected argument '--kubeconfig'"],
+    ),
+    bad(&["run"], 4, &["--inventory FILE", "mesh lab run", "Kubernetes"]),
+    bad(
+        &["run", "--timeout", "0"],
+        2,
+        &["--timeout", "longer than 0", "30s, 2m"],
+    ),
+    bad(
+        &["run", "--timeout", "soon"],
+        2,
+        &["--timeout", "'soon'", "30s, 2m"],
+    ),
+    bad(&["run", "--timeout", "30"], 2, &["the unit is missing"]),
+    bad(&["run", "--probe-timeout", "2h"], 2, &["longer than a minute"]),
+    bad(&["run", "--max-pps", "0"], 2, &["--max-pps"]),
+    bad(&["run", "--cells", "some"], 2, &["--cells", "auto, all"]),
+    bad(&["run", "--tls-ca", "x"], 2, &["--tls-cert", "--tls-key"]),
+    bad(
+        &["run", "--inventory", "/nonexistent/inventory"],
+        2,
+        &["/nonexistent/inventory", "No such file"],
+    ),
+    bad(&["run", "--inventory", "/"], 2, &["Is a directory"]),
+    Bad {
+        environment: &[("MESH_TIMEOUT", "later")],
+        ..bad(&["run"], 2, &["'later'", "--timeout"])
+    },
+    Bad {
+        environment: &[("MESH_STRICT", "perhaps")],
+        ..bad(&["run"], 2, &["'perhaps'", "--strict"])
+    },
+    Bad {
+        stdin: "agents:\n- {node: n1, plane: pod, address: nowhere, link: 'unix:/a'}\n",
+        ..bad(
+            &["run", "--inventory", "-"],
+            2,
+            &["stdin:2:35: agents[0].address: found `nowhere`, expected an IP address"],
+        )
+    },
+    Bad {
+        stdin: "agents: [",
+        ..bad(&["run", "--inventory", "-"], 2, &["stdin:1:", "not YAML"])
+    },
+    Bad {
+        stdin: TCP_INVENTORY,
+        ..bad(
+            &["run", "--inventory", "-"],
+            2,
+            &["agents[0].link", "--tls-ca, --tls-cert and --tls-key"],
+        )
+    },
+    Bad {
+        stdin: TCP_INVENTORY,
+        ..bad(
+            &[
+                "run",
+                "--inventory",
+                "-",
+                "--tls-ca",
+                "/nonexistent/ca",
+                "--tls-cert",
+                "c",
+                "--tls-key",
+                "k",
+            ],
+            2,
+            &["--tls-ca", "/nonexistent/ca", "No such file"],
+        )
+    },
+    bad(&["completion", "klingon"], 2, &["klingon", "bash", "zsh", "fish"]),
+    bad(&["version", "-o", "xml"], 2, &["xml", "json, yaml"]),
+];
+
+#[test]
+fn bad_input_gets_its_exit_code_and_words_on_stderr_only() {
+    for case in BAD {
+        let ended = mesh(case.arguments, case.environment, case.stdin);
+        let context = format!(
+            "mesh {:?} {:?}\n{}",
+            case.arguments, case.environment, ended.stderr
+        );
+        assert_eq!(ended.code, Some(case.code), "{context}");
+        assert_eq!(ended.stdout, "", "{context}");
+        for words in case.says {
+            assert!(ended.stderr.contains(words), "`{words}` is missing:\n{context}");
+        }
+    }
+}
+
+#[test]
+fn a_flag_beats_the_environment() {
+    let ended = mesh(
+        &["run", "--timeout", "1s", "--inventory", "-"],
+        &[("MESH_TIMEOUT", "later")],
+        "agents: []",
+    );
+    assert!(ended.stderr.contains("agents: found none"), "{}", ended.stderr);
+}
+
+#[test]
+fn help_tells_the_exit_codes() {
+    for arguments in [&["--help"][..], &["run", "--help"]] {
+        let ended = mesh(arguments, &[], "");
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+        assert!(
+            ended
+                .stdout
+                .contains("Exit codes:\n    0  everything asked for is reachable"),
+            "{}",
+            ended.stdout
+        );
+    }
+}
+
+#[test]
+fn version_is_told_to_people_and_machines() {
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(
+        mesh(&["version"], &[], "")
+            .stdout
+            .starts_with(&format!("mesh {version} (protocol "))
+    );
+    assert!(mesh(&["--version"], &[], "").stdout.contains(version));
+    let json: serde_json::Value =
+        serde_json::from_str(&mesh(&["version", "-o", "json"], &[], "").stdout).unwrap();
+    assert_eq!(json["version"], version);
+    assert!(json["protocol"].is_u64());
+    assert!(
+        mesh(&["version", "-o", "yaml"], &[], "")
+            .stdout
+            .contains(&format!("version: {version}"))
+    );
+}
+
+#[test]
+fn every_shell_has_its_completion() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let ended = mesh(&["completion", shell], &[], "");
+        assert_eq!(ended.code, Some(0), "{shell}: {}", ended.stderr);
+        assert!(ended.stdout.contains("inventory"), "{shell}");
+    }
+}
+
+#[test]
+fn when_no_agent_is_reachable_all_is_unknown_and_each_says_why() {
+    let ended = mesh(&["run", "--inventory", "-", "-o", "json"], &[], GOOD_INVENTORY);
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    let report: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(report["verdict"], "unknown");
+    let pod = &report["nodes"][0]["planes"]["pod"];
+    assert_eq!(pod["state"], "absent");
+    let why = pod["why"].as_str().unwrap();
+    assert!(
+        why.contains("unix:/nonexistent/a.sock") && why.contains("No such file"),
+        "{why}"
+    );
+    let cells = report["cells"].as_array().unwrap();
+    assert!(
+        !cells.is_empty()
+            && cells
+                .iter()
+                .all(|cell| cell["state"] == "unknown" && cell["reason"].is_string())
+    );
+}
+
+#[test]
+fn as_a_plugin_of_kubectl_it_is_named_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let plugin = folder.path().join("kubectl-mesh");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_mesh"), &plugin).unwrap();
+    let help = Command::new(&plugin).args(["run", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    assert!(help.contains("Usage: kubectl mesh run"), "{help}");
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_panic() {
+    for arguments in [&["--help"][..], &["completion", "bash"], &["version"]] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_mesh"))
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+    }
+}
