@@ -1,0 +1,22 @@
+//! Sockets as a prober needs them: error queues, kernel timestamps, packet info, path-MTU probing; and namespaces and
+//! process limits. The only crate of mesh that may hold unsafe code.
+
+mod address;
+mod datagram;
+mod device_mtu;
+mod errno;
+mod icmp;
+mod option;
+mod process;
+mod queued_error;
+mod realtime;
+mod tcp;
+
+pub use self::datagram::{DatagramSocket, Received};
+pub use self::device_mtu::device_mtu;
+pub use self::errno::Errno;
+pub use self::icmp::{IcmpAccess, IcmpOpenError, IcmpSocket};
+pub use self::process::{ProcessError, die_with_parent, raise_open_file_limit};
+pub use self::queued_error::{Origin, QueuedError, queued_error};
+pub use self::realtime::RealTime;
+pub use self::tcp::{TcpInfo, report_icmp_errors, tcp_info};

@@ -1,0 +1,266 @@
+//! The datagram engine: one task per agent that drives all ICMP, UDP and path-MTU probes.
+//!
+//! The task is [`Engine::run`], owned by [`DatagramEngine`]; it ends when that is dropped, and cancelling it at any
+//! await loses nothing but probes under way. Jobs come by an unbounded channel, since the service that sends them
+//! bounds how many there are. What was seen goes out by the job's own channel; when its receiver is gone the job is
+//! dropped. Sockets are kept for the agent's life, one per flow: overlays and bonds choose paths by the source port.
+
+mod job;
+mod sockets;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+pub(crate) use self::job::{Job, Seen};
+use self::job::{JobState, Machine};
+use self::sockets::{Incoming, Lane, Sockets};
+use crate::echo_packet::Token;
+use crate::failure;
+use crate::moment::{Clock, Moment};
+
+/// A handle on the engine.
+#[derive(Debug, Clone)]
+pub(crate) struct DatagramEngine {
+    jobs: mpsc::UnboundedSender<Job>,
+}
+
+/// While probes are under way error queues are looked at this often: an ICMP error does not wake a reader.
+const TICK: Duration = Duration::from_millis(20);
+
+impl DatagramEngine {
+    /// Starts the engine's task on the current runtime.
+    pub(crate) fn start(clock: Clock) -> Self {
+        let (jobs, incoming) = mpsc::unbounded_channel();
+        tokio::spawn(Engine::new(clock, incoming).run());
+        Self { jobs }
+    }
+
+    /// Hands a job over; what was seen comes by the job's channel, which closes when all is seen.
+    pub(crate) fn run(&self, job: Job) {
+        // The engine lives as long as its handles; if its task died, the job's channel closes and says so.
+        let _ = self.jobs.send(job);
+    }
+}
+
+struct Engine {
+    clock: Clock,
+    incoming: mpsc::UnboundedReceiver<Job>,
+    sockets: Sockets,
+    jobs: HashMap<u64, JobState>,
+    next_job: u64,
+    /// When to look at a probe again: moment, job, place in the job.
+    wakes: BinaryHeap<Reverse<(Moment, u64, usize)>>,
+    /// Packets that are due and wait for the pacer.
+    due: VecDeque<Due>,
+    /// Which try a token is of.
+    tries: HashMap<Token, (u64, usize, u32)>,
+    next_token: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    job: u64,
+    probe: usize,
+    number: u32,
+    lane: Lane,
+    size: u32,
+}
+
+impl Engine {
+    fn new(clock: Clock, incoming: mpsc::UnboundedReceiver<Job>) -> Self {
+        let mut salt = [0; 8];
+        // Without randomness tokens merely begin at 0.
+        let _ = getrandom::fill(&mut salt);
+        Self {
+            clock,
+            incoming,
+            sockets: Sockets::default(),
+            jobs: HashMap::new(),
+            next_job: 0,
+            wakes: BinaryHeap::new(),
+            due: VecDeque::new(),
+            tries: HashMap::new(),
+            next_token: u64::from_be_bytes(salt),
+        }
+    }
+
+    async fn run(mut self) {
+        loop {
+            let wake = self.next_wake();
+            let job = tokio::select! {
+                job = self.incoming.recv() => match job {
+                    Some(job) => Some(job),
+                    None => return,
+                },
+                () = sleep_until(self.clock, wake) => None,
+                () = self.sockets.readable() => None,
+            };
+            if let Some(job) = job {
+                self.begin(job);
+            }
+            // What came in is read before anything is given up: a late wake-up must not look like loss.
+            self.drain();
+            self.expire();
+            self.send_due();
+        }
+    }
+
+    fn begin(&mut self, job: Job) {
+        let now = self.clock.now();
+        let number = self.next_job;
+        self.next_job += 1;
+        let state = JobState::start(job, &mut self.sockets, now);
+        for (place, at) in state.first_wakes() {
+            self.wakes.push(Reverse((at, number, place)));
+        }
+        if !state.is_done() {
+            self.jobs.insert(number, state);
+        }
+    }
+
+    /// When to wake without anything coming in; `None` if there is nothing to do.
+    fn next_wake(&self) -> Option<Moment> {
+        if self.jobs.is_empty() {
+            return None;
+        }
+        let now = self.clock.now();
+        let timer = self.wakes.peek().map(|Reverse((at, ..))| *at);
+        let paced = self
+            .due
+            .front()
+            .and_then(|due| self.jobs.get(&due.job))
+            .map(|job| job.may_send_at(now));
+        [timer, paced, Some(now + TICK)].into_iter().flatten().min()
+    }
+
+    fn drain(&mut self) {
+        let (sockets, tries, jobs) = (&mut self.sockets, &self.tries, &mut self.jobs);
+        let mut touched = Vec::new();
+        sockets.drain(|token, incoming| {
+            let Some((job, place, number)) = tries.get(&token).copied() else {
+                return;
+            };
+            let Some(state) = jobs.get_mut(&job) else { return };
+            match incoming {
+                Incoming::Icmp { from, at } => state.handle_echo(place, number, from, at),
+                Incoming::Udp { packet, from, at } => {
+                    state.handle_datagram(place, number, token, packet, from, at)
+                }
+                Incoming::Error(error) => state.handle_error(place, number, &error),
+            }
+            touched.push((job, place));
+        });
+        // An answer may be the last one that a probe waits for.
+        let now = self.clock.now();
+        for (job, place) in touched {
+            self.wakes.push(Reverse((now, job, place)));
+        }
+    }
+
+    fn expire(&mut self) {
+        let now = self.clock.now();
+        while self.wakes.peek().is_some_and(|Reverse((at, ..))| *at <= now) {
+            let Some(Reverse((_, number, place))) = self.wakes.pop() else {
+                break;
+            };
+            self.look_at(number, place, now);
+        }
+        let gone: Vec<u64> = self
+            .jobs
+            .iter()
+            .filter(|(_, job)| job.is_done() || job.is_abandoned())
+            .map(|(number, _)| *number)
+            .collect();
+        for number in gone {
+            self.jobs.remove(&number);
+            self.tries.retain(|_, (job, ..)| *job != number);
+            self.due.retain(|due| due.job != number);
+        }
+    }
+
+    /// Lets time pass for one probe.
+    fn look_at(&mut self, number: u64, place: usize, now: Moment) {
+        let Some(job) = self.jobs.get_mut(&number) else {
+            return;
+        };
+        let Some(probe) = job.probe_mut(place) else { return };
+        probe.machine.handle_timeout(now);
+        while let Some((try_number, lane, size)) = probe.machine.poll_transmit(now) {
+            self.due.push_back(Due {
+                job: number,
+                probe: place,
+                number: try_number,
+                lane,
+                size,
+            });
+        }
+        if probe.machine.is_done() {
+            let sockets = &self.sockets;
+            job.finish(place, |lane| sockets.port_of(lane));
+        } else if let Some(at) = probe.machine.next_deadline() {
+            // A deadline that has passed is one that waits for the pacer: look again soon.
+            self.wakes
+                .push(Reverse((at.max(now + Duration::from_millis(1)), number, place)));
+        }
+    }
+
+    fn send_due(&mut self) {
+        while let Some(due) = self.due.front().copied() {
+            let now = self.clock.now();
+            let Some(job) = self.jobs.get_mut(&due.job) else {
+                self.due.pop_front();
+                continue;
+            };
+            if !job.may_send(now) {
+                return;
+            }
+            self.due.pop_front();
+            self.send(due, now);
+        }
+    }
+
+    fn send(&mut self, due: Due, now: Moment) {
+        let token = Token(self.next_token);
+        self.next_token = self.next_token.wrapping_add(1);
+        let Some(job) = self.jobs.get_mut(&due.job) else {
+            return;
+        };
+        let Some(probe) = job.probe(due.probe) else { return };
+        let to = probe.to;
+        self.tries.insert(token, (due.job, due.probe, due.number));
+        job.sent(due.probe, due.number, now);
+        let packet = job.packet(due.probe, due.lane, token, due.size);
+        let result = self
+            .sockets
+            .send(due.lane, packet.as_deref(), token, to)
+            .or_else(|_| {
+                // The errno may be that of an earlier ICMP error: read those, and send again.
+                self.drain();
+                self.sockets.send(due.lane, packet.as_deref(), token, to)
+            });
+        let Some(job) = self.jobs.get_mut(&due.job) else {
+            return;
+        };
+        match result {
+            Ok(()) => {}
+            Err(error) => {
+                let told = self.sockets.local_mtu(due.lane, error);
+                job.refused(due.probe, due.number, failure::of_errno(error, "sendmsg"), told);
+                self.wakes.push(Reverse((now, due.job, due.probe)));
+            }
+        }
+    }
+}
+
+async fn sleep_until(clock: Clock, wake: Option<Moment>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(clock.instant(wake)).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

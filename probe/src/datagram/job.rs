@@ -1,0 +1,440 @@
+//! One run's datagram probes inside the engine.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_net::{QueuedError, RealTime};
+use mesh_proto::{
+    AgentIdentity, AgentIndex, AgentKey, Expect, Failure, Micros, Observation, Pacing, PlannedProbe,
+    ProbeKind, Reason,
+};
+use tokio::sync::mpsc;
+
+use super::sockets::{Lane, Sockets};
+use crate::echo::{EchoConfig, EchoProbe};
+use crate::echo_packet::{ANSWER_LEN, MacKey, REQUEST_LEN, Request, Token, read_answer, write_request};
+use crate::failure;
+use crate::moment::Moment;
+use crate::pacer::Pacer;
+use crate::path_mtu::{PathMtuConfig, PathMtuProbe};
+
+/// What the engine is asked to do for one run: probes of the kinds ICMP, UDP and path MTU.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) key: MacKey,
+    pub(crate) own: AgentIndex,
+    /// Everybody of the run, by number.
+    pub(crate) agents: Arc<[AgentKey]>,
+    pub(crate) pacing: Pacing,
+    pub(crate) probes: Vec<PlannedProbe>,
+    pub(crate) seen: mpsc::UnboundedSender<Seen>,
+}
+
+/// What was seen of one probe.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) kind: ProbeKind,
+    pub(crate) observation: Observation,
+    /// The round-trip times of all answered tries.
+    pub(crate) rtts: Vec<Micros>,
+}
+
+pub(super) struct JobState {
+    job: Job,
+    pacer: Pacer,
+    probes: Vec<Option<Probe>>,
+    open: usize,
+    starts: Vec<Moment>,
+}
+
+pub(super) struct Probe {
+    pub(super) machine: Machine,
+    pub(super) to: SocketAddr,
+    kind: ProbeKind,
+    expect: Expect,
+    v6: bool,
+    /// When each try left, by the clock that stamps what comes in.
+    sent: Vec<Option<RealTime>>,
+    responder: Option<AgentIdentity>,
+}
+
+pub(super) enum Machine {
+    Icmp { v6: bool, echo: EchoProbe },
+    Udp { v6: bool, echo: EchoProbe },
+    PathMtu { v6: bool, search: PathMtuProbe },
+}
+
+/// IP and UDP headers, for the sizes of whole packets (RFC 791, RFC 8200, RFC 768).
+const HEADERS_V4: u32 = 20 + 8;
+const HEADERS_V6: u32 = 40 + 8;
+
+impl JobState {
+    /// Starts all probes of a job, the first packet of each somewhere in the plan's spread; what cannot be tried is
+    /// reported at once.
+    pub(super) fn start(job: Job, sockets: &mut Sockets, now: Moment) -> Self {
+        let pacer = Pacer::new(job.pacing, now);
+        let mut state = Self {
+            pacer,
+            probes: Vec::new(),
+            open: 0,
+            starts: Vec::new(),
+            job,
+        };
+        let planned = std::mem::take(&mut state.job.probes);
+        let spread = Duration::from_millis(state.job.pacing.spread.0.into());
+        let count = u32::try_from(planned.len()).unwrap_or(u32::MAX).max(1);
+        for (place, probe) in (0..).zip(&planned) {
+            // In the plan's order, which differs from agent to agent, evenly over the spread.
+            let start = now + spread * place / count;
+            match Probe::start(probe, sockets, start) {
+                Ok(started) => {
+                    state.probes.push(Some(started));
+                    state.starts.push(start);
+                    state.open += 1;
+                }
+                Err(observation) => {
+                    state.report(probe.kind, *observation, Vec::new());
+                    state.probes.push(None);
+                    state.starts.push(start);
+                }
+            }
+        }
+        state
+    }
+
+    pub(super) fn first_wakes(&self) -> impl Iterator<Item = (usize, Moment)> {
+        self.starts.iter().copied().enumerate()
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.open == 0
+    }
+
+    /// Nobody waits for what it sees any more.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.job.seen.is_closed()
+    }
+
+    pub(super) fn may_send(&mut self, now: Moment) -> bool {
+        self.pacer.take(now)
+    }
+
+    pub(super) fn may_send_at(&self, now: Moment) -> Moment {
+        self.pacer.ready_at(now)
+    }
+
+    pub(super) fn probe(&self, place: usize) -> Option<&Probe> {
+        self.probes.get(place)?.as_ref()
+    }
+
+    pub(super) fn probe_mut(&mut self, place: usize) -> Option<&mut Probe> {
+        self.probes.get_mut(place)?.as_mut()
+    }
+
+    /// A packet is about to leave.
+    pub(super) fn sent(&mut self, place: usize, number: u32, now: Moment) {
+        let Some(probe) = self.probe_mut(place) else {
+            return;
+        };
+        probe.machine.handle_sent(number, now);
+        let number = usize::try_from(number).unwrap_or(usize::MAX);
+        if probe.sent.len() <= number && number < 10_000 {
+            probe.sent.resize(number + 1, None);
+        }
+        if let Some(sent) = probe.sent.get_mut(number) {
+            *sent = Some(RealTime::now());
+        }
+    }
+
+    /// The datagram of a try; `None` for ICMP, whose messages the socket makes.
+    pub(super) fn packet(&self, place: usize, lane: Lane, token: Token, size: u32) -> Option<Vec<u8>> {
+        let probe = self.probe(place)?;
+        let len = match lane {
+            Lane::Icmp { .. } => return None,
+            Lane::Udp { .. } => REQUEST_LEN,
+            Lane::PathMtu { v6 } => {
+                let headers = if v6 { HEADERS_V6 } else { HEADERS_V4 };
+                usize::try_from(size.saturating_sub(headers))
+                    .unwrap_or(REQUEST_LEN)
+                    .max(ANSWER_LEN)
+            }
+        };
+        let mut packet = vec![0; len];
+        write_request(
+            &mut packet,
+            &self.job.key,
+            Request {
+                token,
+                from: self.job.own,
+                kind: probe.kind,
+            },
+        );
+        Some(packet)
+    }
+
+    /// The kernel refused to send.
+    pub(super) fn refused(&mut self, place: usize, number: u32, failure: Failure, told: Option<u32>) {
+        if let Some(probe) = self.probe_mut(place) {
+            probe.machine.handle_failure(number, failure, told);
+        }
+    }
+
+    /// An ICMP echo reply.
+    pub(super) fn handle_echo(&mut self, place: usize, number: u32, from: IpAddr, at: RealTime) {
+        let Some(probe) = self.probe_mut(place) else {
+            return;
+        };
+        if from == probe.to.ip() {
+            probe.answered(number, at);
+        }
+    }
+
+    /// A datagram with one of our tokens.
+    pub(super) fn handle_datagram(
+        &mut self,
+        place: usize,
+        number: u32,
+        token: Token,
+        packet: &[u8],
+        from: SocketAddr,
+        at: RealTime,
+    ) {
+        let answer = read_answer(packet, &self.job.key).filter(|answer| answer.token == token);
+        let expected = self.probe(place).and_then(|probe| match probe.expect {
+            Expect::Agent(index) => self.job.agents.get(usize::try_from(index.0).ok()?).cloned(),
+            Expect::Anyone => None,
+        });
+        let Some(probe) = self.probe_mut(place) else {
+            return;
+        };
+        // An application's connected socket would not take an answer from elsewhere either.
+        if from != probe.to {
+            return;
+        }
+        match (probe.expect, answer) {
+            (Expect::Anyone, _) => probe.answered(number, at),
+            (Expect::Agent(_), Some(answer)) if expected.as_ref() == Some(&answer.identity.key) => {
+                probe.answered(number, at);
+                probe.responder = Some(answer.identity);
+            }
+            (Expect::Agent(_), answer) => {
+                let who = answer.map_or("somebody who echoes".to_owned(), |answer| {
+                    answer.identity.key.to_string()
+                });
+                let detail = Some(format!("{who} answered"));
+                probe.machine.handle_failure(
+                    number,
+                    Failure {
+                        detail,
+                        ..Failure::new(Reason::WrongResponder)
+                    },
+                    None,
+                );
+            }
+        }
+    }
+
+    /// An entry of the error queue.
+    pub(super) fn handle_error(&mut self, place: usize, number: u32, error: &QueuedError) {
+        let Some(failure) = failure::of_queued(error, "sendmsg") else {
+            return;
+        };
+        let told = (failure.reason == Reason::TooBig).then_some(error.mtu);
+        if let Some(probe) = self.probe_mut(place) {
+            probe.machine.handle_failure(number, failure, told);
+        }
+    }
+
+    /// Reports a probe that is done.
+    pub(super) fn finish(&mut self, place: usize, port_of: impl Fn(Lane) -> u16) {
+        let Some(probe) = self.probes.get_mut(place).and_then(Option::take) else {
+            return;
+        };
+        self.open -= 1;
+        let v6 = probe.v6;
+        let (mut observation, rtts) = match &probe.machine {
+            Machine::Icmp { echo, .. } => {
+                let mut seen = echo.observation(|_| 0);
+                seen.incomplete_flows.clear();
+                (seen, echo.rtts().to_vec())
+            }
+            Machine::Udp { echo, .. } => (
+                echo.observation(|flow| port_of(Lane::Udp { v6, flow })),
+                echo.rtts().to_vec(),
+            ),
+            Machine::PathMtu { search, .. } => (search.observation(), search.rtts().to_vec()),
+        };
+        observation.responder = probe.responder;
+        self.report(probe.kind, observation, rtts);
+    }
+
+    fn report(&self, kind: ProbeKind, observation: Observation, rtts: Vec<Micros>) {
+        // A receiver that is gone is seen by `is_abandoned`.
+        let _ = self.job.seen.send(Seen {
+            kind,
+            observation,
+            rtts,
+        });
+    }
+}
+
+impl Probe {
+    fn start(planned: &PlannedProbe, sockets: &mut Sockets, now: Moment) -> Result<Self, Box<Observation>> {
+        let v6 = planned.address.is_ipv6();
+        let untried = |why: String| Box::new(Observation::untried(planned.id, why));
+        let interval = Duration::from_micros(planned.interval.0.into());
+        let timeout = Duration::from_millis(planned.timeout.0.into());
+        let echo = |flows| {
+            let config = EchoConfig {
+                id: planned.id,
+                flows,
+                tries: planned.tries,
+                interval,
+                timeout,
+            };
+            EchoProbe::start(config, now)
+        };
+        let machine = match planned.kind {
+            ProbeKind::Icmp => {
+                sockets
+                    .open_icmp(v6)
+                    .map_err(|error| untried(error.to_string()))?;
+                Machine::Icmp { v6, echo: echo(1) }
+            }
+            ProbeKind::Udp => {
+                for flow in 0..planned.flows {
+                    let lane = Lane::Udp { v6, flow };
+                    sockets
+                        .open_udp(lane)
+                        .map_err(|errno| untried(format!("no UDP socket: {errno}")))?;
+                }
+                Machine::Udp {
+                    v6,
+                    echo: echo(planned.flows),
+                }
+            }
+            ProbeKind::PathMtu => {
+                let lane = Lane::PathMtu { v6 };
+                sockets
+                    .open_udp(lane)
+                    .map_err(|errno| untried(format!("no UDP socket: {errno}")))?;
+                let config = path_mtu_config(planned, v6, interval, timeout)?;
+                Machine::PathMtu {
+                    v6,
+                    search: PathMtuProbe::start(config, now),
+                }
+            }
+            other => return Err(untried(format!("{other} is no datagram probe"))),
+        };
+        Ok(Self {
+            machine,
+            to: SocketAddr::new(planned.address, planned.port.0),
+            kind: planned.kind,
+            expect: planned.expect,
+            v6,
+            sent: Vec::new(),
+            responder: None,
+        })
+    }
+
+    fn answered(&mut self, number: u32, at: RealTime) {
+        let sent = usize::try_from(number)
+            .ok()
+            .and_then(|number| self.sent.get(number).copied().flatten());
+        // A clock that was set back in between makes a round trip of nothing.
+        let rtt = sent.and_then(|sent| at.since(sent)).unwrap_or_default();
+        self.machine.handle_answer(number, rtt);
+    }
+}
+
+fn path_mtu_config(
+    planned: &PlannedProbe,
+    v6: bool,
+    interval: Duration,
+    timeout: Duration,
+) -> Result<PathMtuConfig, Box<Observation>> {
+    let headers = if v6 { HEADERS_V6 } else { HEADERS_V4 };
+    let full = mesh_net::device_mtu(planned.address).map_err(|errno| {
+        let failure = failure::of_errno(errno, "sendmsg");
+        Box::new(Observation {
+            sent: 1,
+            failure: Some(failure),
+            ..Observation::new(planned.id)
+        })
+    })?;
+    let smallest = u32::try_from(ANSWER_LEN).unwrap_or(0) + headers;
+    // The largest datagram there is (RFC 768), for devices without a limit of their own.
+    let full = full.clamp(smallest, 65_535);
+    Ok(PathMtuConfig {
+        id: planned.id,
+        full,
+        smallest,
+        copies: planned.tries,
+        interval,
+        timeout,
+    })
+}
+
+impl Machine {
+    pub(super) fn poll_transmit(&mut self, now: Moment) -> Option<(u32, Lane, u32)> {
+        match self {
+            Self::Icmp { v6, echo } => echo
+                .poll_transmit(now)
+                .map(|transmit| (transmit.number, Lane::Icmp { v6: *v6 }, 0)),
+            Self::Udp { v6, echo } => {
+                let lane = |flow| Lane::Udp { v6: *v6, flow };
+                echo.poll_transmit(now)
+                    .map(|transmit| (transmit.number, lane(transmit.flow), 0))
+            }
+            Self::PathMtu { v6, search } => {
+                let lane = Lane::PathMtu { v6: *v6 };
+                search
+                    .poll_transmit(now)
+                    .map(|transmit| (transmit.number, lane, transmit.size))
+            }
+        }
+    }
+
+    fn handle_sent(&mut self, number: u32, now: Moment) {
+        match self {
+            Self::Icmp { echo, .. } | Self::Udp { echo, .. } => echo.handle_sent(number, now),
+            Self::PathMtu { search, .. } => search.handle_sent(number, now),
+        }
+    }
+
+    fn handle_answer(&mut self, number: u32, rtt: Duration) {
+        match self {
+            Self::Icmp { echo, .. } | Self::Udp { echo, .. } => echo.handle_answer(number, rtt),
+            Self::PathMtu { search, .. } => search.handle_answer(number, rtt),
+        }
+    }
+
+    fn handle_failure(&mut self, number: u32, failure: Failure, told: Option<u32>) {
+        match self {
+            Self::Icmp { echo, .. } | Self::Udp { echo, .. } => echo.handle_failure(number, failure),
+            Self::PathMtu { search, .. } => search.handle_failure(number, failure, told),
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Moment) {
+        match self {
+            Self::Icmp { echo, .. } | Self::Udp { echo, .. } => echo.handle_timeout(now),
+            Self::PathMtu { search, .. } => search.handle_timeout(now),
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Moment> {
+        match self {
+            Self::Icmp { echo, .. } | Self::Udp { echo, .. } => echo.next_deadline(),
+            Self::PathMtu { search, .. } => search.next_deadline(),
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        match self {
+            Self::Icmp { echo, .. } | Self::Udp { echo, .. } => echo.is_done(),
+            Self::PathMtu { search, .. } => search.is_done(),
+        }
+    }
+}
