@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 pub(crate) use self::job::{Job, Seen};
-use self::job::{JobState, Machine};
+use self::job::JobState;
 use self::sockets::{Incoming, Lane, Sockets};
 use crate::echo_packet::Token;
 use crate::failure;

@@ -1,11 +1,30 @@
 //! The agent of mesh: it probes what a plan says, answers probes of its own run, and knows nothing of Kubernetes.
 
+mod agent;
+mod attempt;
+mod config;
 mod datagram;
+mod dns;
 mod echo;
 mod echo_packet;
+mod facts;
 mod failure;
 mod icmp_packet;
+mod identity;
 mod moment;
 mod pacer;
 mod path_mtu;
+mod resolve;
+mod responder;
+pub mod rpc;
 mod rtt;
+mod run_plan;
+mod runs;
+mod service;
+mod starvation;
+mod stream;
+mod tcp;
+mod tls;
+
+pub use self::agent::{AgentError, run_agent};
+pub use self::config::{AgentConfig, DEFAULT_RESPONDER_PORT, ListenAddress, TlsFiles};

@@ -45,6 +45,7 @@ pub(crate) struct PathMtuProbe {
     stage_began: Moment,
     /// The kernel was told of a smaller size, the smallest so far.
     told: Option<u32>,
+    times_told: u8,
     rtts: Vec<Micros>,
     failure: Option<Failure>,
     outcome: Option<Outcome>,
@@ -78,6 +79,8 @@ enum Outcome {
     Dead,
 }
 
+/// Hops that each tell a smaller size; real paths have one or two.
+const TIMES_TOLD: u8 = 8;
 const SIZES_AT_ONCE: u32 = 16;
 const SETTLE: Duration = Duration::from_millis(300);
 
@@ -89,6 +92,7 @@ impl PathMtuProbe {
             stage: Stage::First,
             stage_began: now,
             told: None,
+            times_told: 0,
             rtts: Vec::new(),
             failure: None,
             outcome: None,
@@ -131,7 +135,10 @@ impl PathMtuProbe {
             return;
         }
         match told.filter(|size| failure.reason == Reason::TooBig && *size > 0) {
-            Some(size) => self.told = Some(self.told.map_or(size, |known| known.min(size))),
+            Some(size) => {
+                let size = size.max(self.config.smallest);
+                self.told = Some(self.told.map_or(size, |known| known.min(size)));
+            }
             None => self.failure = more_telling(self.failure.take(), Some(failure)),
         }
     }
@@ -157,9 +164,12 @@ impl PathMtuProbe {
             });
             return;
         }
-        // A size that was told and not tried yet is tried at once.
-        if let Some(told) = told.filter(|told| !self.packets.iter().any(|of| of.size == *told)) {
-            self.begin(Stage::Told, now, &[told.max(self.config.smallest)]);
+        // A size that was told and not tried yet is tried at once; a path whose routers tell ever smaller sizes is not
+        // followed for ever.
+        let untried = told.filter(|told| !self.packets.iter().any(|of| of.size == *told));
+        if let Some(told) = untried.filter(|_| self.times_told < TIMES_TOLD) {
+            self.times_told += 1;
+            self.begin(Stage::Told, now, &[told]);
             return;
         }
         if now < self.end_of_stage() {

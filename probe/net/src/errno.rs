@@ -28,6 +28,10 @@ impl Errno {
     pub const RESET: Self = Self(libc::ECONNRESET);
     /// `ETIMEDOUT`: no answer to a SYN or to data.
     pub const TIMED_OUT: Self = Self(libc::ETIMEDOUT);
+    /// `EINPROGRESS`: a connect that has begun.
+    pub const IN_PROGRESS: Self = Self(libc::EINPROGRESS);
+    /// `EPIPE`: the other side has closed the connection.
+    pub const BROKEN_PIPE: Self = Self(libc::EPIPE);
     /// `ENOBUFS`: the device's queue is full.
     pub const NO_BUFFERS: Self = Self(libc::ENOBUFS);
 

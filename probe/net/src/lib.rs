@@ -10,6 +10,7 @@ mod option;
 mod process;
 mod queued_error;
 mod realtime;
+mod register;
 mod tcp;
 
 pub use self::datagram::{DatagramSocket, Received};
@@ -19,4 +20,5 @@ pub use self::icmp::{IcmpAccess, IcmpOpenError, IcmpSocket};
 pub use self::process::{ProcessError, die_with_parent, raise_open_file_limit};
 pub use self::queued_error::{Origin, QueuedError, queued_error};
 pub use self::realtime::RealTime;
+pub use self::register::{OwnsDescriptor, register};
 pub use self::tcp::{TcpInfo, report_icmp_errors, tcp_info};

@@ -13,8 +13,9 @@ use tokio::sync::mpsc;
 
 use super::sockets::{Lane, Sockets};
 use crate::echo::{EchoConfig, EchoProbe};
-use crate::echo_packet::{ANSWER_LEN, MacKey, REQUEST_LEN, Request, Token, read_answer, write_request};
+use crate::echo_packet::{ANSWER_LEN, MacKey, REQUEST_LEN, Request, Token, write_request};
 use crate::failure;
+use crate::identity;
 use crate::moment::Moment;
 use crate::pacer::Pacer;
 use crate::path_mtu::{PathMtuConfig, PathMtuProbe};
@@ -200,38 +201,25 @@ impl JobState {
         from: SocketAddr,
         at: RealTime,
     ) {
-        let answer = read_answer(packet, &self.job.key).filter(|answer| answer.token == token);
-        let expected = self.probe(place).and_then(|probe| match probe.expect {
-            Expect::Agent(index) => self.job.agents.get(usize::try_from(index.0).ok()?).cloned(),
-            Expect::Anyone => None,
-        });
-        let Some(probe) = self.probe_mut(place) else {
-            return;
-        };
+        let Some(probe) = self.probe(place) else { return };
         // An application's connected socket would not take an answer from elsewhere either.
         if from != probe.to {
             return;
         }
-        match (probe.expect, answer) {
-            (Expect::Anyone, _) => probe.answered(number, at),
-            (Expect::Agent(_), Some(answer)) if expected.as_ref() == Some(&answer.identity.key) => {
+        let confirmed = match probe.expect {
+            Expect::Anyone => Ok(None),
+            Expect::Agent(index) => {
+                let expected = usize::try_from(index.0).ok().and_then(|index| self.job.agents.get(index));
+                identity::confirm(packet, &self.job.key, token, expected).map(Some)
+            }
+        };
+        let Some(probe) = self.probe_mut(place) else { return };
+        match confirmed {
+            Ok(identity) => {
                 probe.answered(number, at);
-                probe.responder = Some(answer.identity);
+                probe.responder = identity.or(probe.responder.take());
             }
-            (Expect::Agent(_), answer) => {
-                let who = answer.map_or("somebody who echoes".to_owned(), |answer| {
-                    answer.identity.key.to_string()
-                });
-                let detail = Some(format!("{who} answered"));
-                probe.machine.handle_failure(
-                    number,
-                    Failure {
-                        detail,
-                        ..Failure::new(Reason::WrongResponder)
-                    },
-                    None,
-                );
-            }
+            Err(failure) => probe.machine.handle_failure(number, failure, None),
         }
     }
 

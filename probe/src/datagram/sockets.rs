@@ -76,7 +76,7 @@ impl Sockets {
         if let std::collections::btree_map::Entry::Vacant(place) = self.icmp.entry(v6) {
             let socket = IcmpSocket::open(v6)?;
             let identifier = socket.kernel_identifier().unwrap_or_else(random_identifier);
-            if let Ok(socket) = AsyncFd::new(socket) {
+            if let Ok(socket) = mesh_net::register(socket) {
                 place.insert(Icmp { socket, identifier });
             }
         }
@@ -97,7 +97,7 @@ impl Sockets {
                 socket.probe_path_mtu()?;
             }
             let port = socket.local_address()?.port();
-            let socket = AsyncFd::new(socket).map_err(|error| Errno::of(&error).unwrap_or(Errno::INVALID))?;
+            let socket = mesh_net::register(socket).map_err(|error| Errno::of(&error).unwrap_or(Errno::INVALID))?;
             place.insert(Udp { socket, port });
         }
         Ok(lane)

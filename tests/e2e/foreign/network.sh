@@ -75,7 +75,7 @@ table ip services {
     fib daddr type local udp dport 31556 $local_rule
   }
   chain prerouting { type nat hook prerouting priority dstnat; jump translate; }
-  chain output { type nat hook output priority dstnat; jump translate; }
+  chain output { type nat hook output priority -100; jump translate; }
   chain postrouting {
     type nat hook postrouting priority srcnat;
     meta mark 7 masquerade

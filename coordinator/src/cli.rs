@@ -1,0 +1,97 @@
+//! The command line. Flag beats `MESH_*` environment beats default.
+
+mod duration;
+mod probe_args;
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
+use std::io::Write;
+use std::path::Path;
+
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+pub(crate) use self::duration::Span;
+pub(crate) use self::probe_args::{ProbeArgs, TlsArgs};
+use crate::command::{completion::CompletionArgs, probe::AgentArgs, run::RunArgs, version::VersionArgs};
+use crate::exit_code::ExitCode;
+
+/// Finds out, by trying it, whether every node of a Kubernetes cluster can reach every other, and says where and why
+/// not.
+#[derive(Debug, Parser)]
+#[command(name = "mesh", version, propagate_version = false, max_term_width = 120)]
+pub(crate) struct Cli {
+    /// Log to stderr what is going on; twice: in detail (MESH_LOG takes a filter)
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What `mesh` can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Probe everything once, report, exit by the verdict
+    Run(RunArgs),
+    /// Be an agent: probe on request, and answer probes
+    Probe(AgentArgs),
+    /// Print the completion script of a shell
+    Completion(CompletionArgs),
+    /// Print the version
+    Version(VersionArgs),
+}
+
+/// Parses the command line; what is wrong with it, or the help that was asked for, is printed here.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let command = command_line(arguments.first().map(OsString::as_os_str));
+    let parsed = command
+        .try_get_matches_from(arguments)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    parsed.map_err(|error| {
+        // A reader that went away (`mesh --help | head`) changes nothing.
+        let _ = error.print();
+        if error.use_stderr() {
+            ExitCode::Usage
+        } else {
+            ExitCode::Reachable
+        }
+    })
+}
+
+/// The definition of the command line, named as it was called: as `kubectl-mesh` on the PATH it is `kubectl mesh`.
+pub(crate) fn command_line(called_as: Option<&OsStr>) -> clap::Command {
+    let command = Cli::command()
+        .after_help(ExitCode::help())
+        .mut_subcommand("run", |run| run.after_help(ExitCode::help()));
+    let name = called_as.and_then(|path| Path::new(path).file_name()?.to_str());
+    match name {
+        Some("kubectl-mesh" | "kubectl_mesh") => {
+            command.bin_name("kubectl mesh").display_name("kubectl mesh")
+        }
+        _ => command.bin_name("mesh"),
+    }
+}
+
+/// Says a line on stderr. Nobody may be left to read it; that is no reason to end otherwise than meant.
+pub(crate) fn tell(line: impl Display) {
+    let _ = writeln!(anstream::stderr(), "{line}");
+}
+
+/// Logs go to stderr: stdout holds the result only.
+pub(crate) fn log_to_stderr(verbose: u8) {
+    let default = match verbose {
+        0 => "error",
+        1 => "mesh=info,mesh_probe=info,mesh_lab=info",
+        _ => "mesh=debug,mesh_probe=debug,mesh_lab=debug",
+    };
+    let filter = EnvFilter::try_from_env("MESH_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let colour =
+        std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colour)
+        .with_writer(std::io::stderr)
+        .init();
+}

@@ -1,0 +1,116 @@
+//! Flags that every command shares which probes and reports: `mesh run`, `mesh lab run`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args, ValueEnum};
+use mesh_core::PlanOptions;
+use mesh_proto::{Millis, Pacing};
+
+use super::Span;
+use crate::drive::{DriveOptions, LINK_PATIENCE};
+use crate::link::{LinkTls, TlsFileError};
+use crate::output::OutputArgs;
+
+/// How to probe and what to do with the result.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ProbeArgs {
+    /// The whole run may take this long; what is not observed by then is unknown
+    #[arg(long, env = "MESH_TIMEOUT", value_name = "DURATION", default_value = "5m")]
+    pub(crate) timeout: Span,
+
+    /// How long one try of a probe may take [default: 3.5s]
+    #[arg(long, env = "MESH_PROBE_TIMEOUT", value_name = "DURATION", value_parser = probe_timeout)]
+    pub(crate) probe_timeout: Option<Millis>,
+
+    /// Packets a second that each agent may send at the most [default: 4000]
+    #[arg(long, env = "MESH_MAX_PPS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_pps: Option<u32>,
+
+    /// Count degraded cells and lost ICMP as failures
+    #[arg(long, env = "MESH_STRICT", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
+    pub(crate) strict: bool,
+
+    /// Which cells the report lists
+    #[arg(long, env = "MESH_CELLS", value_name = "WHICH", value_enum, default_value_t = CellsShown::Auto)]
+    pub(crate) cells: CellsShown,
+
+    /// Where the result goes and how it looks.
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Which cells a report lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CellsShown {
+    /// All up to 64 nodes, above that those that are not reachable
+    Auto,
+    /// All, however many there are
+    All,
+}
+
+impl ProbeArgs {
+    /// What the driver needs to know.
+    pub(crate) fn drive_options(&self, tls: Option<LinkTls>) -> DriveOptions {
+        let usual = PlanOptions::default();
+        let pacing = self.max_pps.map_or(usual.pacing, |packets_per_second| Pacing {
+            packets_per_second,
+            // Slower than a burst a second, the burst itself would be the rate.
+            burst: usual.pacing.burst.min(packets_per_second),
+            ..usual.pacing
+        });
+        DriveOptions {
+            timeout: self.timeout.0,
+            plan: PlanOptions {
+                timeout: self.probe_timeout.unwrap_or(usual.timeout),
+                pacing,
+                ..usual
+            },
+            strict: self.strict,
+            all_cells: self.cells == CellsShown::All,
+            tls,
+            link_patience: LINK_PATIENCE,
+        }
+    }
+}
+
+/// Longer than that and a dead path would look like a hung agent.
+const LONGEST_TRY: Duration = Duration::from_mins(1);
+
+fn probe_timeout(text: &str) -> Result<Millis, String> {
+    let Span(span) = text.parse::<Span>().map_err(|error| error.to_string())?;
+    if span > LONGEST_TRY {
+        return Err("it is longer than a minute; expected 1ms to 1m".to_owned());
+    }
+    u32::try_from(span.as_millis())
+        .map(Millis)
+        .map_err(|error| error.to_string())
+}
+
+/// Mutual TLS of `tcp:` links: all three or none.
+#[expect(clippy::struct_field_names, reason = "the flags are named so")]
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TlsArgs {
+    /// For tcp: links: the CA that signed the other side's certificate (PEM)
+    #[arg(long, env = "MESH_TLS_CA", value_name = "FILE", requires_all = ["tls_cert", "tls_key"])]
+    pub(crate) tls_ca: Option<PathBuf>,
+
+    /// For tcp: links: our own certificate, with its chain (PEM)
+    #[arg(long, env = "MESH_TLS_CERT", value_name = "FILE", requires_all = ["tls_ca", "tls_key"])]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// For tcp: links: the key of our certificate (PEM)
+    #[arg(long, env = "MESH_TLS_KEY", value_name = "FILE", requires_all = ["tls_ca", "tls_cert"])]
+    pub(crate) tls_key: Option<PathBuf>,
+}
+
+impl TlsArgs {
+    /// Reads the files, if they were given.
+    pub(crate) fn load(&self) -> Result<Option<LinkTls>, TlsFileError> {
+        let (Some(ca), Some(cert), Some(key)) = (&self.tls_ca, &self.tls_cert, &self.tls_key) else {
+            return Ok(None);
+        };
+        LinkTls::load(ca, cert, key).map(Some)
+    }
+}

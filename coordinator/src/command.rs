@@ -1,0 +1,37 @@
+//! The commands, one file each.
+
+pub(crate) mod completion;
+pub(crate) mod probe;
+pub(crate) mod run;
+pub(crate) mod version;
+
+use crate::cli::Command;
+use crate::drive::Interrupt;
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+
+/// Runs a command to its exit code.
+pub(crate) fn execute(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Run(args) => run::run(&args),
+        Command::Probe(args) => probe::probe(args),
+        Command::Completion(args) => completion::completion(&args),
+        Command::Version(args) => version::version(&args),
+    }
+}
+
+/// Ctrl-C and SIGTERM end a run in order from here on.
+pub(crate) fn listen_for_signals() -> Result<Interrupt, Failure> {
+    let interrupt = Interrupt::listen();
+    interrupt.map_err(|error| {
+        Failure::could_not_run(anyhow::Error::new(error).context("cannot listen for signals"))
+    })
+}
+
+/// The runtime of a command: one thread is enough, since agents do the work and the coordinator waits.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| {
+        Failure::could_not_run(anyhow::Error::new(error).context("cannot start the async runtime"))
+    })
+}

@@ -1,0 +1,122 @@
+//! `mesh probe`: be an agent.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args};
+use mesh_probe::{AgentConfig, AgentError, DEFAULT_RESPONDER_PORT, ListenAddress, TlsFiles, run_agent};
+use mesh_proto::{AgentKey, NodeName, Plane, Port};
+
+use crate::cli::{self, TlsArgs};
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+use crate::link::LinkAddress;
+
+/// Flags of `mesh probe`.
+#[derive(Debug, Args)]
+pub(crate) struct AgentArgs {
+    /// The node that the agent stands on
+    #[arg(long, env = "MESH_NODE", value_name = "NAME")]
+    node: NodeName,
+
+    /// The network that it stands in: pod or host
+    #[arg(long, env = "MESH_PLANE", value_name = "PLANE")]
+    plane: Plane,
+
+    /// Where the coordinator finds it: unix:PATH, or tcp:ADDRESS:PORT with mutual TLS
+    #[arg(long, env = "MESH_LISTEN", value_name = "LINK")]
+    listen: LinkAddress,
+
+    /// Where it answers probes (TCP and UDP): the same number on every agent of a run
+    #[arg(
+        long,
+        env = "MESH_RESPONDER_PORT",
+        value_name = "PORT",
+        default_value_t = DEFAULT_RESPONDER_PORT.0
+    )]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    responder_port: u16,
+
+    /// Answer probes on this address only [default: all]
+    #[arg(long, env = "MESH_RESPONDER_ADDRESS", value_name = "ADDRESS")]
+    responder_address: Option<IpAddr>,
+
+    #[command(flatten)]
+    tls: TlsArgs,
+
+    /// The CA that must have signed the API service's certificate (PEM) [default: any will do]
+    #[arg(long, env = "MESH_API_CA", value_name = "FILE")]
+    api_ca: Option<PathBuf>,
+
+    /// What to resolve names by, as applications of this place do
+    #[arg(
+        long,
+        env = "MESH_RESOLV_CONF",
+        value_name = "FILE",
+        default_value = "/etc/resolv.conf"
+    )]
+    resolv_conf: PathBuf,
+
+    /// End when the process that started this one does
+    #[arg(long, env = "MESH_DIE_WITH_PARENT", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
+    die_with_parent: bool,
+}
+
+/// Is an agent until told to end.
+pub(crate) fn probe(args: AgentArgs) -> Result<ExitCode, Failure> {
+    if args.die_with_parent && !parent_is_there()? {
+        return Ok(ExitCode::Interrupted);
+    }
+    let config = AgentConfig {
+        key: AgentKey {
+            node: args.node,
+            plane: args.plane,
+        },
+        listen: match &args.listen {
+            LinkAddress::Unix(path) => ListenAddress::Unix(path.clone()),
+            LinkAddress::Tcp(address) => ListenAddress::Tcp(*address),
+        },
+        responder_port: Port(args.responder_port),
+        responder_address: args.responder_address,
+        tls: tls_files(args.tls),
+        api_ca: args.api_ca,
+        resolv_conf: args.resolv_conf,
+    };
+    // A line that a script may wait for, and a person likes to see.
+    let line = format!(
+        "ready: {} listens on {}, answers probes on port {}",
+        config.key, args.listen, args.responder_port
+    );
+    let ready = || cli::tell(line);
+    let mut told_to_end = super::listen_for_signals()?;
+    let agent = run_agent(config, ready, async move { told_to_end.wait().await });
+    super::runtime()?.block_on(agent).map_err(failure)?;
+    Ok(ExitCode::Reachable)
+}
+
+/// Ties this process to its parent; false if that has ended already.
+fn parent_is_there() -> Result<bool, Failure> {
+    mesh_net::die_with_parent().map_err(|error| {
+        Failure::could_not_run(anyhow::Error::new(error).context("cannot die with the parent"))
+    })
+}
+
+fn tls_files(args: TlsArgs) -> Option<TlsFiles> {
+    Some(TlsFiles {
+        ca: args.tls_ca?,
+        cert: args.tls_cert?,
+        key: args.tls_key?,
+    })
+}
+
+fn failure(error: AgentError) -> Failure {
+    match error {
+        AgentError::NoTls | AgentError::TlsFile { .. } => Failure::usage(error),
+        AgentError::Listen { .. }
+        | AgentError::InTheWay { .. }
+        | AgentError::Responder { .. }
+        | AgentError::Server(_)
+        | AgentError::Random(_) => Failure::could_not_run(error),
+    }
+}

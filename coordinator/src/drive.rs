@@ -1,0 +1,131 @@
+//! Drives one run: opens every link, hands out the plans, takes the observations in, ends the run at every agent, and
+//! writes the report. Whatever an agent does or leaves undone, the run ends in time and says what is not known and why.
+//!
+//! Tasks: one for each agent while it probes (`probe`), owned by a `JoinSet`, so that the end of the run, or of the
+//! process's interest in it, cancels them all; cancelling one drops its gRPC stream, and the agent sees that. Connecting
+//! and looking run as futures inside the driver and leave nothing behind when they are dropped.
+
+mod bound;
+mod connect;
+mod cut;
+mod interrupt;
+mod look;
+mod probe;
+mod progress;
+mod trust;
+
+use std::time::Duration;
+
+use mesh_core::{Matrix, PlanOptions, Roster, RosterAgent, Round, RunInfo};
+use mesh_proto::wire::RunKey;
+use mesh_proto::{AgentIndex, Report};
+
+pub(crate) use self::cut::Cut;
+use self::cut::RunClock;
+pub(crate) use self::interrupt::Interrupt;
+pub(crate) use self::progress::Progress;
+use crate::ground::Raised;
+use crate::link::LinkTls;
+
+/// How a run is driven.
+#[derive(Debug, Clone)]
+pub(crate) struct DriveOptions {
+    /// The whole run may take this long, the end of it (a few seconds at the most) not counted.
+    pub(crate) timeout: Duration,
+    /// How hard a round tries.
+    pub(crate) plan: PlanOptions,
+    /// Degraded counts as failed.
+    pub(crate) strict: bool,
+    /// All cells in the report, however many nodes there are.
+    pub(crate) all_cells: bool,
+    /// For `tcp:` links.
+    pub(crate) tls: Option<LinkTls>,
+    /// How long each step of opening a link may take.
+    pub(crate) link_patience: Duration,
+}
+
+/// Usual patience with a link: it is a local socket or a network that may lose a SYN or two.
+pub(crate) const LINK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// No randomness to be had: no key, no run.
+#[derive(Debug, thiserror::Error)]
+#[error("the kernel gives no random numbers for the run's key: {0}")]
+pub(crate) struct NoRandomness(getrandom::Error);
+
+/// One run's name and key.
+#[derive(Debug, Clone)]
+pub(crate) struct RunSecret {
+    id: String,
+    key: RunKey,
+}
+
+impl RunSecret {
+    /// Draws them.
+    pub(crate) fn draw() -> Result<Self, NoRandomness> {
+        let mut id = [0; 6];
+        let mut key = [0; 32];
+        getrandom::fill(&mut id).map_err(NoRandomness)?;
+        getrandom::fill(&mut key).map_err(NoRandomness)?;
+        let id = id
+            .iter()
+            .fold(String::new(), |id, byte| format!("{id}{byte:02x}"));
+        Ok(Self { id, key: RunKey(key) })
+    }
+}
+
+/// Runs once over what a ground raised.
+pub(crate) async fn drive(
+    raised: Raised,
+    options: &DriveOptions,
+    interrupt: Interrupt,
+    progress: &Progress,
+) -> Result<Report, NoRandomness> {
+    let started = jiff::Timestamp::now();
+    let secret = RunSecret::draw()?;
+    let mut clock = RunClock::start(options.timeout, interrupt);
+
+    let Raised {
+        ground,
+        nodes,
+        agents,
+        cluster,
+    } = raised;
+    let connected = connect::connect_all(&agents, &secret, options, &mut clock, progress).await;
+    let agents = agents
+        .into_iter()
+        .zip(connected.presences)
+        .map(|(agent, presence)| RosterAgent {
+            key: agent.key,
+            address: agent.address,
+            presence,
+        });
+    let roster = Roster {
+        nodes,
+        agents: agents.collect(),
+        cluster,
+    };
+    let mut matrix = Matrix::new(Round::plan(roster, &options.plan));
+
+    probe::probe_all(&mut matrix, &connected.links, &secret, &mut clock, progress).await;
+    let notes = look::look_all(&mut matrix, &connected.links, &secret, &mut clock, progress).await;
+    progress.finish();
+
+    Ok(matrix.into_report(RunInfo {
+        id: secret.id,
+        ground,
+        started: started.to_string(),
+        finished: jiff::Timestamp::now().to_string(),
+        strict: options.strict,
+        all_cells: options.all_cells,
+        interrupted: clock.was_interrupted(),
+        notes,
+    }))
+}
+
+/// Numbers agents in the order of the roster.
+fn numbered<T>(items: impl IntoIterator<Item = T>) -> impl Iterator<Item = (AgentIndex, T)> {
+    (0..).map(AgentIndex).zip(items)
+}
+
+#[cfg(test)]
+mod tests;

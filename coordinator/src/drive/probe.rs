@@ -1,0 +1,206 @@
+//! All agents probe at once; what they observe goes into the matrix as it comes.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use mesh_core::Matrix;
+use mesh_proto::{AgentIndex, Observation, Plan, ProbeId, Summary};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::cut::{Cut, RunClock};
+use super::trust::{Asked, Breach};
+use super::{Progress, RunSecret, bound, numbered};
+use crate::link::{Link, RpcError, status_words};
+
+/// Messages that may wait for the matrix. Beyond it the tasks wait, their streams fill, and HTTP/2 holds the agents
+/// back: nothing is dropped.
+const WAITING: usize = 256;
+
+/// How long an agent may take to accept its plan.
+const PLAN_PATIENCE: Duration = Duration::from_secs(15);
+
+/// What the task of an agent tells.
+#[derive(Debug)]
+enum Told {
+    Observed(Vec<Observation>),
+    Summed(Summary),
+    /// The last word: how its stream ended.
+    Ended(Result<(), Lost>),
+}
+
+/// Why no more comes from an agent.
+#[derive(Debug, thiserror::Error)]
+enum Lost {
+    #[error("the agent was lost: {0}")]
+    Rpc(#[from] RpcError),
+    #[error("the agent was lost in the middle of its plan: {0}")]
+    Broken(String),
+    #[error("the agent ended in the middle of its plan")]
+    EndedEarly,
+    #[error("the agent hangs: its plan was not done within {0:?}")]
+    Hung(Duration),
+    #[error(transparent)]
+    Breach(#[from] Breach),
+}
+
+/// Runs every agent's plan, as far as time allows.
+pub(super) async fn probe_all(
+    matrix: &mut Matrix,
+    links: &[Option<Link>],
+    secret: &RunSecret,
+    clock: &mut RunClock,
+    progress: &Progress,
+) {
+    let (tell, mut told) = mpsc::channel(WAITING);
+    let mut tasks = JoinSet::new();
+    let mut agents: Vec<Probing> = Vec::with_capacity(links.len());
+    for (index, link) in numbered(links) {
+        let plan = matrix.round().plan_of(index).cloned();
+        let probing = link.clone().zip(plan).map(|(link, plan)| {
+            let left = plan.probes.len();
+            let task = observe(index, link, plan, secret.id.clone(), tell.clone());
+            Probing {
+                left,
+                task: Some(tasks.spawn(task)),
+            }
+        });
+        agents.push(probing.unwrap_or_default());
+    }
+    drop(tell);
+
+    let (mut observed, all) = matrix.progress();
+    progress.probing(observed, all);
+    loop {
+        let (index, told) = tokio::select! {
+            biased;
+            _ = clock.cut() => break,
+            told = told.recv() => match told {
+                Some(told) => told,
+                None => break,
+            },
+        };
+        let Some(agent) = usize::try_from(index.0)
+            .ok()
+            .and_then(|slot| agents.get_mut(slot))
+        else {
+            continue;
+        };
+        if let Err(lost) = take(matrix, index, agent, told) {
+            agent.end();
+            matrix.lost(index, lost.to_string());
+        }
+        (observed, _) = matrix.progress();
+        progress.probing(observed, all);
+    }
+    if let Some(cut) = clock.was_cut() {
+        for (index, _) in numbered(&agents).filter(|(_, agent)| agent.task.is_some()) {
+            leave(matrix, index, cut);
+        }
+    }
+}
+
+/// An agent was not asked to the end. It stands all the same: it is not lost, and what failed towards it failed.
+fn leave(matrix: &mut Matrix, index: AgentIndex, cut: Cut) {
+    let plan = matrix.round().plan_of(index);
+    let probes: Vec<ProbeId> = plan
+        .iter()
+        .flat_map(|plan| &plan.probes)
+        .map(|probe| probe.id)
+        .collect();
+    for probe in probes {
+        // Refused where the probe was observed; that observation stands.
+        let _ = matrix.take(index, Observation::untried(probe, cut.words()));
+    }
+}
+
+/// An agent at work.
+#[derive(Debug, Default)]
+struct Probing {
+    /// Probes of its plan that it has not observed.
+    left: usize,
+    /// `None` once nothing more is wanted of it.
+    task: Option<AbortHandle>,
+}
+
+impl Probing {
+    fn end(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+    }
+}
+
+fn take(matrix: &mut Matrix, index: AgentIndex, agent: &mut Probing, told: Told) -> Result<(), Lost> {
+    if agent.task.is_none() {
+        // Told before its task was ended.
+        return Ok(());
+    }
+    match told {
+        Told::Observed(observations) => {
+            for observation in observations {
+                matrix.take(index, observation).map_err(Breach::from)?;
+                agent.left = agent.left.saturating_sub(1);
+            }
+            Ok(())
+        }
+        Told::Summed(summary) => {
+            matrix.summary(index, summary);
+            Ok(())
+        }
+        Told::Ended(Ok(())) if agent.left > 0 => Err(Lost::EndedEarly),
+        Told::Ended(Ok(())) => {
+            agent.end();
+            Ok(())
+        }
+        Told::Ended(Err(lost)) => Err(lost),
+    }
+}
+
+/// The task of one agent: owns its stream, tells what comes, and how it ended.
+async fn observe(
+    index: AgentIndex,
+    link: Link,
+    plan: Plan,
+    run_id: String,
+    tell: mpsc::Sender<(AgentIndex, Told)>,
+) {
+    let longest = bound::longest(&plan);
+    let stream = stream(index, &link, &plan, &run_id, &tell);
+    let ended = match tokio::time::timeout(longest, stream).await {
+        Ok(ended) => ended,
+        Err(_) => Err(Lost::Hung(longest)),
+    };
+    // A closed channel means that nobody wants to know any more.
+    let _ = tell.send((index, Told::Ended(ended))).await;
+}
+
+async fn stream(
+    index: AgentIndex,
+    link: &Link,
+    plan: &Plan,
+    run_id: &str,
+    tell: &mpsc::Sender<(AgentIndex, Told)>,
+) -> Result<(), Lost> {
+    let asked = Asked::of(plan);
+    let mut stream = link.probe(plan, run_id, PLAN_PATIENCE).await?;
+    let mut summed = false;
+    while let Some(message) = stream.next().await {
+        let message = message.map_err(|status| Lost::Broken(status_words(&status)))?;
+        if summed {
+            return Err(Breach::AfterTheEnd.into());
+        }
+        let observations = message
+            .observations
+            .iter()
+            .map(|observation| asked.check(observation));
+        let observations: Vec<_> = observations.collect::<Result<_, _>>()?;
+        let _ = tell.send((index, Told::Observed(observations))).await;
+        if let Some(summary) = &message.summary {
+            let summary = Summary::from_wire(summary).map_err(Breach::from)?;
+            let _ = tell.send((index, Told::Summed(summary))).await;
+            summed = true;
+        }
+    }
+    if summed { Ok(()) } else { Err(Lost::EndedEarly) }
+}

@@ -1,0 +1,105 @@
+//! What is believed of an agent's observations: they must fit the plan it was given.
+
+use mesh_proto::wire::{WireError, v1};
+use mesh_proto::{Failure, Observation, Plan, PlannedProbe, ProbeKind};
+
+use crate::link::printable;
+
+/// An agent that broke the rules. Nothing more of it is believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Breach {
+    /// A message that does not fit.
+    #[error("the agent sent garbage: {0}")]
+    Garbage(#[from] WireError),
+    /// More tries than were asked for.
+    #[error("the agent reports {reported} tries of probe {probe}, {asked} were asked for")]
+    TooManyTries { probe: u32, reported: u32, asked: u32 },
+    /// More flows than were asked for.
+    #[error("the agent reports {reported} flows of probe {probe}, {asked} were asked for")]
+    TooManyFlows { probe: u32, reported: usize, asked: u16 },
+    /// It goes on after its summary.
+    #[error("the agent goes on after the end of its plan")]
+    AfterTheEnd,
+    /// Observations that belong to no probe, or twice to one.
+    #[error("the agent lies: {0}")]
+    Stray(#[from] mesh_core::Stray),
+}
+
+/// The plan by probe number, to check observations against.
+#[derive(Debug)]
+pub(super) struct Asked {
+    probes: Vec<Option<PlannedProbe>>,
+}
+
+impl Asked {
+    pub(super) fn of(plan: &Plan) -> Self {
+        // The planner numbers probes from 0 without gaps, in any order.
+        let mut probes = vec![None; plan.probes.len()];
+        for probe in &plan.probes {
+            let slot = usize::try_from(probe.id.0)
+                .ok()
+                .and_then(|slot| probes.get_mut(slot));
+            if let Some(slot) = slot {
+                *slot = Some(probe.clone());
+            }
+        }
+        Self { probes }
+    }
+
+    /// Parses and checks one observation. One of a probe that is not in the plan passes here: the matrix refuses it.
+    pub(super) fn check(&self, message: &v1::Observation) -> Result<Observation, Breach> {
+        let observation = Observation::from_wire(message)?;
+        let probe = usize::try_from(observation.id.0)
+            .ok()
+            .and_then(|slot| self.probes.get(slot)?.as_ref());
+        if let Some(probe) = probe {
+            check_counts(probe, &observation)?;
+        }
+        Ok(in_fair_words(observation))
+    }
+}
+
+fn check_counts(probe: &PlannedProbe, observation: &Observation) -> Result<(), Breach> {
+    let reported = observation.incomplete_flows.len();
+    let counts_tries = match probe.kind {
+        // They send as often as their search needs.
+        ProbeKind::PathMtu => return Ok(()),
+        ProbeKind::DnsUdp | ProbeKind::DnsTcp => probe.dns.as_ref().is_none_or(|dns| !dns.as_application),
+        ProbeKind::Icmp | ProbeKind::Tcp | ProbeKind::Udp | ProbeKind::Tls => true,
+    };
+    let asked = u32::from(probe.flows) * u32::from(probe.tries);
+    if counts_tries && observation.sent > asked {
+        return Err(Breach::TooManyTries {
+            probe: probe.id.0,
+            reported: observation.sent,
+            asked,
+        });
+    }
+    if reported > usize::from(probe.flows) {
+        return Err(Breach::TooManyFlows {
+            probe: probe.id.0,
+            reported,
+            asked: probe.flows,
+        });
+    }
+    Ok(())
+}
+
+/// An agent's words go into reports and onto terminals.
+fn in_fair_words(mut observation: Observation) -> Observation {
+    let fair = |words: &mut String| *words = printable(words);
+    observation.untried.iter_mut().for_each(fair);
+    if let Some(Failure { local, detail, .. }) = &mut observation.failure {
+        if let Some(local) = local {
+            fair(&mut local.call);
+        }
+        detail.iter_mut().for_each(fair);
+    }
+    if let Some(certificate) = &mut observation.certificate {
+        fair(&mut certificate.subject);
+        fair(&mut certificate.issuer);
+        fair(&mut certificate.sha256);
+        certificate.names.iter_mut().for_each(fair);
+    }
+    observation
+}

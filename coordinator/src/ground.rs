@@ -1,0 +1,49 @@
+//! Grounds: where the agents of a run stand. A ground raises them, or finds them standing, and says how to reach each.
+
+pub(crate) mod inventory;
+
+use std::net::IpAddr;
+
+use mesh_core::{Cluster, RosterNode};
+use mesh_proto::{AgentKey, Ground};
+
+use crate::link::LinkAddress;
+
+/// What a ground hands over to the driver of a run.
+#[derive(Debug, Clone)]
+pub(crate) struct Raised {
+    /// Which ground.
+    pub(crate) ground: Ground,
+    /// Every node that should take part, in the order reports show them.
+    pub(crate) nodes: Vec<RosterNode>,
+    /// Every agent that should stand there.
+    pub(crate) agents: Vec<RaisedAgent>,
+    /// What the cluster offers.
+    pub(crate) cluster: Cluster,
+}
+
+/// An agent that should stand.
+#[derive(Debug, Clone)]
+pub(crate) struct RaisedAgent {
+    /// Node and plane.
+    pub(crate) key: AgentKey,
+    /// Where probes reach it; `None` where it has no address yet.
+    pub(crate) address: Option<IpAddr>,
+    /// How the coordinator reaches it.
+    pub(crate) access: Access,
+}
+
+/// How the coordinator reaches an agent, or why it cannot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(
+    dead_code,
+    reason = "an inventory's agents all have a link; other grounds know more"
+)]
+pub(crate) enum Access {
+    /// Over this link.
+    Link(LinkAddress),
+    /// It did not come up; why, in words.
+    Absent(String),
+    /// It was not asked for; why, in words.
+    Skipped(String),
+}

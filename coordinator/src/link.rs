@@ -1,0 +1,15 @@
+//! A link: the byte stream over which the coordinator talks to an agent. It may well cross the network under test, so
+//! each way of failing has words of its own.
+
+mod address;
+mod dial;
+mod rpc;
+mod tls;
+
+pub(crate) use self::address::LinkAddress;
+pub(crate) use self::dial::{DialError, dial};
+pub(crate) use self::rpc::{Link, RpcError, printable, status_words};
+pub(crate) use self::tls::{LinkTls, TlsFileError};
+
+#[cfg(test)]
+mod tests;

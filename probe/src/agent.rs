@@ -1,0 +1,191 @@
+//! The agent's life: bind, say `ready`, serve until told to end.
+//!
+//! Tasks: the link's server, the responder's two (UDP, TCP), the datagram engine, one per plan and one per TCP
+//! connection of either side. All end with the runtime; none holds anything that must be finished.
+
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use mesh_proto::{AgentIdentity, BootId};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tokio::net::{TcpListener, UnixListener};
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+
+use crate::config::{AgentConfig, ListenAddress, TlsFiles};
+use crate::datagram::DatagramEngine;
+use crate::moment::Clock;
+use crate::responder::Responder;
+use crate::rpc::agent_server::AgentServer;
+use crate::run_plan::Means;
+use crate::runs::Runs;
+use crate::service::Service;
+
+/// Why an agent could not be, or be any longer.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The link's socket could not be made.
+    #[error("cannot listen on {at}: {source}")]
+    Listen {
+        /// Where.
+        at: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A file stands where the Unix socket should be.
+    #[error("cannot listen on {}: {what}", path.display())]
+    InTheWay {
+        /// Where.
+        path: PathBuf,
+        /// What stands there.
+        what: &'static str,
+    },
+    /// The responder's socket could not be made.
+    #[error("cannot answer probes on port {port}: {source} (another agent in this place? --responder-port chooses)")]
+    Responder {
+        /// Which port.
+        port: u16,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A TCP link without keys.
+    #[error("a tcp: link needs --tls-ca, --tls-cert and --tls-key: an agent takes orders from its coordinator only")]
+    NoTls,
+    /// A PEM file could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    TlsFile {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The server could not start or broke.
+    #[error("the link's server: {0}")]
+    Server(#[from] tonic::transport::Error),
+    /// No random numbers.
+    #[error("no random numbers: {0}")]
+    Random(getrandom::Error),
+}
+
+/// Is an agent until `shutdown` ends. `ready` is called once link and responder listen.
+pub async fn run_agent(
+    config: AgentConfig,
+    ready: impl FnOnce(),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), AgentError> {
+    let mut boot_id = [0; 16];
+    getrandom::fill(&mut boot_id).map_err(AgentError::Random)?;
+    let identity = AgentIdentity { key: config.key.clone(), boot_id: BootId(boot_id) };
+    // A second provider may have been installed by the same process; either will do.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    if let Err(error) = mesh_net::raise_open_file_limit() {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+
+    let runs = Arc::new(Mutex::new(Runs::default()));
+    let responder = Responder::bind(config.responder_address, config.responder_port.0)
+        .map_err(|source| AgentError::Responder { port: config.responder_port.0, source })?;
+    let clock = Clock::start();
+    let means = Means {
+        engine: DatagramEngine::start(clock),
+        clock,
+        resolv_conf: config.resolv_conf.clone().into(),
+        api_ca: config.api_ca.as_deref().map(read_ca).transpose()?.map(Arc::new),
+    };
+    let service = Service::new(identity.clone(), config.responder_port, runs.clone(), means);
+    let server = AgentServer::new(service).max_decoding_message_size(MAX_MESSAGE);
+    responder.start(&identity, &runs, clock);
+
+    match &config.listen {
+        ListenAddress::Unix(path) => {
+            let (listener, _unlink) = bind_unix(path)?;
+            ready();
+            let serving = Server::builder().add_service(server).serve_with_incoming(UnixListenerStream::new(listener));
+            end_first(serving, shutdown).await
+        }
+        ListenAddress::Tcp(address) => {
+            let tls = config.tls.as_ref().ok_or(AgentError::NoTls)?;
+            let mut builder = Server::builder().tls_config(server_tls(tls)?)?;
+            let listener = TcpListener::bind(address)
+                .await
+                .map_err(|source| AgentError::Listen { at: address.to_string(), source })?;
+            ready();
+            let serving = builder.add_service(server).serve_with_incoming(TcpListenerStream::new(listener));
+            end_first(serving, shutdown).await
+        }
+    }
+}
+
+/// A plan of a million probes has less.
+const MAX_MESSAGE: usize = 128 << 20;
+
+/// Being told to end ends the server at once: a run that is cut off is what the coordinator expects.
+async fn end_first(
+    serving: impl Future<Output = Result<(), tonic::transport::Error>>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), AgentError> {
+    tokio::select! {
+        served = serving => Ok(served?),
+        () = shutdown => Ok(()),
+    }
+}
+
+/// Removes the socket's file when the agent ends.
+struct Unlink(PathBuf);
+
+impl Drop for Unlink {
+    fn drop(&mut self) {
+        // If it is gone already, that is what was wanted.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn bind_unix(path: &Path) -> Result<(UnixListener, Unlink), AgentError> {
+    let in_the_way = |what| AgentError::InTheWay { path: path.to_owned(), what };
+    if let Ok(there) = std::fs::symlink_metadata(path) {
+        if !there.file_type().is_socket() {
+            return Err(in_the_way("a file that is no socket stands there"));
+        }
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(in_the_way("another agent listens there"));
+        }
+        // Left behind by one that was killed.
+        std::fs::remove_file(path)
+            .map_err(|source| AgentError::Listen { at: path.display().to_string(), source })?;
+    }
+    let failed = |source| AgentError::Listen { at: path.display().to_string(), source };
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    let unlink = Unlink(path.to_owned());
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok((listener, unlink))
+}
+
+fn read_ca(path: &Path) -> Result<RootCertStore, AgentError> {
+    let no_ca = |why: String| AgentError::TlsFile { path: path.to_owned(), source: io::Error::other(why) };
+    let mut roots = RootCertStore::empty();
+    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| no_ca(error.to_string()))?;
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| no_ca(error.to_string()))?;
+        roots.add(certificate).map_err(|error| no_ca(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(no_ca("it has no certificate (PEM)".to_owned()));
+    }
+    Ok(roots)
+}
+
+fn server_tls(files: &TlsFiles) -> Result<ServerTlsConfig, AgentError> {
+    let read = |path: &PathBuf| {
+        std::fs::read(path).map_err(|source| AgentError::TlsFile { path: path.clone(), source })
+    };
+    Ok(ServerTlsConfig::new()
+        .identity(Identity::from_pem(read(&files.cert)?, read(&files.key)?))
+        .client_ca_root(Certificate::from_pem(read(&files.ca)?)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! One plan, from its first packet to its summary. Datagram probes go to the engine; each probe that has sockets of its
+//! own is a task here.
+//!
+//! Tasks: those of [`Streams::run`], in a `JoinSet` that the plan's future owns. When that future is dropped (the
+//! coordinator is gone, or says stop), they end with it, and the engine drops its job when it finds the channel closed.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use hdrhistogram::Histogram;
+use mesh_proto::{Expect, KindRtt, Micros, Plan, PlannedProbe, ProbeKind, Rtt, Summary};
+use rustls::RootCertStore;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use crate::attempt::{Attempt, observation};
+use crate::datagram::{DatagramEngine, Job, Seen};
+use crate::dns::{self, Question};
+use crate::echo_packet::{Request, Token};
+use crate::moment::{Clock, Moment};
+use crate::pacer::Pacer;
+use crate::resolve;
+use crate::runs::Run;
+use crate::starvation::Watch;
+use crate::tcp::{self, Partner};
+use crate::tls;
+
+/// What a plan is run with.
+#[derive(Debug, Clone)]
+pub(crate) struct Means {
+    pub(crate) engine: DatagramEngine,
+    pub(crate) clock: Clock,
+    pub(crate) resolv_conf: Arc<Path>,
+    pub(crate) api_ca: Option<Arc<RootCertStore>>,
+}
+
+/// Connections under way at once. A path that is dead holds each of its connections for a whole time-out, so this is
+/// far above what a healthy network needs; half of what the process may open stays free for the responder.
+const MOST_FLOWS: usize = 4_096;
+
+/// Runs a plan; what is seen goes to `out` as it comes. Ends early when nobody listens to that.
+pub(crate) async fn run_plan(
+    plan: Plan,
+    run: Run,
+    means: Means,
+    out: mpsc::Sender<mesh_proto::Observation>,
+) -> Summary {
+    let watch = Watch::start(means.clock);
+    let (seen, mut sightings) = mpsc::unbounded_channel();
+    let (datagrams, streams): (Vec<_>, Vec<_>) = plan
+        .probes
+        .into_iter()
+        .partition(|probe| matches!(probe.kind, ProbeKind::Icmp | ProbeKind::Udp | ProbeKind::PathMtu));
+    means.engine.run(Job {
+        key: run.key.clone(),
+        own: run.own,
+        agents: run.agents.clone(),
+        pacing: plan.pacing,
+        probes: datagrams,
+        seen: seen.clone(),
+    });
+    let pacer = Pacer::new(plan.pacing, means.clock.now());
+    let spread = Duration::from_millis(plan.pacing.spread.0.into());
+    let streams = Streams { run: Arc::new(run), means, seen, spread }.run(streams, pacer);
+
+    let mut times = Times::default();
+    let gather = async {
+        while let Some(mut seen) = sightings.recv().await {
+            times.add(seen.kind, &seen.rtts);
+            seen.observation.starved = watch.is_serious();
+            if out.send(seen.observation).await.is_err() {
+                break;
+            }
+        }
+    };
+    tokio::join!(streams, gather);
+    Summary { starvation: watch.so_far(), rtt: times.summary() }
+}
+
+/// The probes with sockets of their own.
+struct Streams {
+    run: Arc<Run>,
+    means: Means,
+    seen: mpsc::UnboundedSender<Seen>,
+    spread: Duration,
+}
+
+impl Streams {
+    /// Starts each probe in its turn: evenly over the plan's spread, as fast as the pacer lets flows out.
+    async fn run(self, probes: Vec<PlannedProbe>, mut pacer: Pacer) {
+        let clock = self.means.clock;
+        let begin = clock.now();
+        let count = u32::try_from(probes.len()).unwrap_or(u32::MAX).max(1);
+        let places = Arc::new(Semaphore::new(MOST_FLOWS.min(open_files() / 2).max(1)));
+        let mut tasks = JoinSet::new();
+        for (place, probe) in (0..).zip(probes) {
+            tokio::time::sleep_until(clock.instant(begin + self.spread * place / count)).await;
+            for _ in 0..probe.flows {
+                while !pacer.take(clock.now()) {
+                    tokio::time::sleep_until(clock.instant(pacer.ready_at(clock.now()))).await;
+                }
+            }
+            let Ok(taken) = places.clone().acquire_many_owned(u32::from(probe.flows)).await else { break };
+            if self.seen.is_closed() {
+                break;
+            }
+            let (run, means, seen) = (self.run.clone(), self.means.clone(), self.seen.clone());
+            tasks.spawn(async move {
+                let attempts = attempts(&probe, &run, &means).await;
+                drop(taken);
+                // Nobody listens any more: the plan was cut off.
+                let _ = seen.send(observation(&probe, attempts));
+            });
+            // Finished tasks are taken away as they come, so that they do not add up over a long plan.
+            while tasks.try_join_next().is_some() {}
+        }
+        drop(self.seen);
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Tells one try from all others of this agent. The datagram engine has numbers of its own, from a random beginning; an
+/// answer over TCP comes by the connection of its request, so that the two cannot be confused.
+static NEXT_TOKEN: AtomicU64 = AtomicU64::new(0);
+
+/// All flows of a probe, side by side.
+async fn attempts(probe: &PlannedProbe, run: &Run, means: &Means) -> Vec<Attempt> {
+    let to = SocketAddr::new(probe.address, probe.port.0);
+    let timeout = Duration::from_millis(probe.timeout.0.into());
+    let clock = means.clock;
+    let deadline: Moment = clock.now() + timeout;
+    let instant = clock.instant(deadline);
+    let flows = 0..probe.flows;
+    match (probe.kind, &probe.dns) {
+        (ProbeKind::Tls, _) => {
+            join_all(flows.map(|_| tls::attempt(to, means.api_ca.clone(), clock, instant))).await
+        }
+        (ProbeKind::DnsUdp | ProbeKind::DnsTcp, Some(dns)) if dns.as_application => {
+            vec![resolve::attempt(&means.resolv_conf, &dns.name, timeout, clock, instant).await]
+        }
+        (kind @ (ProbeKind::DnsUdp | ProbeKind::DnsTcp), Some(dns)) => {
+            let question = match Question::new(&dns.name, probe.address) {
+                Ok(question) => question,
+                Err(why) => return vec![Attempt::untried(why)],
+            };
+            if kind == ProbeKind::DnsUdp {
+                join_all(flows.map(|_| dns::over_udp(to, &question, clock, deadline))).await
+            } else {
+                join_all(flows.map(|_| dns::over_tcp(to, &question, clock, instant))).await
+            }
+        }
+        (ProbeKind::Tcp, _) => join_all(flows.map(|_| tcp::attempt(to, partner(probe, run), clock, instant))).await,
+        (ProbeKind::DnsUdp | ProbeKind::DnsTcp, None) => {
+            vec![Attempt::untried("the plan has no name to ask for")]
+        }
+        // These are the engine's.
+        (ProbeKind::Icmp | ProbeKind::Udp | ProbeKind::PathMtu, _) => Vec::new(),
+    }
+}
+
+fn partner<'a>(probe: &PlannedProbe, run: &'a Run) -> Partner<'a> {
+    match probe.expect {
+        Expect::Anyone => Partner::Anyone,
+        Expect::Agent(index) => Partner::Agent {
+            key: &run.key,
+            request: Request {
+                token: Token(NEXT_TOKEN.fetch_add(1, Ordering::Relaxed)),
+                from: run.own,
+                kind: probe.kind,
+            },
+            expected: usize::try_from(index.0).ok().and_then(|index| run.agents.get(index)),
+        },
+    }
+}
+
+fn open_files() -> usize {
+    mesh_net::raise_open_file_limit().ok().and_then(|limit| usize::try_from(limit).ok()).unwrap_or(1_024)
+}
+
+/// Round-trip times of one plan, by kind.
+#[derive(Default)]
+struct Times(BTreeMap<ProbeKind, Histogram<u32>>);
+
+impl Times {
+    /// Two digits are enough to see a slow path, and keep a histogram at a few KiB.
+    const DIGITS: u8 = 2;
+    /// The highest time told apart, in microseconds; beyond it lies every time-out.
+    const LONGEST: u64 = 60_000_000;
+
+    fn add(&mut self, kind: ProbeKind, rtts: &[Micros]) {
+        let histogram = match self.0.entry(kind) {
+            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                match Histogram::new_with_bounds(1, Self::LONGEST, Self::DIGITS) {
+                    Ok(histogram) => entry.insert(histogram),
+                    Err(_) => return,
+                }
+            }
+        };
+        for rtt in rtts {
+            histogram.saturating_record(rtt.0.into());
+        }
+    }
+
+    fn summary(&self) -> Vec<KindRtt> {
+        let micros = |value: u64| Micros(u32::try_from(value).unwrap_or(u32::MAX));
+        let filled = self.0.iter().filter(|(_, histogram)| !histogram.is_empty());
+        let summary = filled.map(|(kind, histogram)| KindRtt {
+            kind: *kind,
+            count: histogram.len(),
+            rtt: Rtt {
+                min: micros(histogram.min()),
+                p50: micros(histogram.value_at_quantile(0.5)),
+                p99: micros(histogram.value_at_quantile(0.99)),
+                max: micros(histogram.max()),
+            },
+        });
+        summary.collect()
+    }
+}
