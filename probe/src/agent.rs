@@ -45,7 +45,9 @@ pub enum AgentError {
         what: &'static str,
     },
     /// The responder's socket could not be made.
-    #[error("cannot answer probes on port {port}: {source} (another agent in this place? --responder-port chooses)")]
+    #[error(
+        "cannot answer probes on port {port}: {source} (another agent in this place? --responder-port chooses)"
+    )]
     Responder {
         /// Which port.
         port: u16,
@@ -53,7 +55,9 @@ pub enum AgentError {
         source: io::Error,
     },
     /// A TCP link without keys.
-    #[error("a tcp: link needs --tls-ca, --tls-cert and --tls-key: an agent takes orders from its coordinator only")]
+    #[error(
+        "a tcp: link needs --tls-ca, --tls-cert and --tls-key: an agent takes orders from its coordinator only"
+    )]
     NoTls,
     /// A PEM file could not be read.
     #[error("cannot read {}: {source}", path.display())]
@@ -79,7 +83,10 @@ pub async fn run_agent(
 ) -> Result<(), AgentError> {
     let mut boot_id = [0; 16];
     getrandom::fill(&mut boot_id).map_err(AgentError::Random)?;
-    let identity = AgentIdentity { key: config.key.clone(), boot_id: BootId(boot_id) };
+    let identity = AgentIdentity {
+        key: config.key.clone(),
+        boot_id: BootId(boot_id),
+    };
     // A second provider may have been installed by the same process; either will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
     if let Err(error) = mesh_net::raise_open_file_limit() {
@@ -87,8 +94,12 @@ pub async fn run_agent(
     }
 
     let runs = Arc::new(Mutex::new(Runs::default()));
-    let responder = Responder::bind(config.responder_address, config.responder_port.0)
-        .map_err(|source| AgentError::Responder { port: config.responder_port.0, source })?;
+    let responder = Responder::bind(config.responder_address, config.responder_port.0).map_err(|source| {
+        AgentError::Responder {
+            port: config.responder_port.0,
+            source,
+        }
+    })?;
     let clock = Clock::start();
     let means = Means {
         engine: DatagramEngine::start(clock),
@@ -104,7 +115,9 @@ pub async fn run_agent(
         ListenAddress::Unix(path) => {
             let (listener, _unlink) = bind_unix(path)?;
             ready();
-            let serving = Server::builder().add_service(server).serve_with_incoming(UnixListenerStream::new(listener));
+            let serving = Server::builder()
+                .add_service(server)
+                .serve_with_incoming(UnixListenerStream::new(listener));
             end_first(serving, shutdown).await
         }
         ListenAddress::Tcp(address) => {
@@ -112,9 +125,14 @@ pub async fn run_agent(
             let mut builder = Server::builder().tls_config(server_tls(tls)?)?;
             let listener = TcpListener::bind(address)
                 .await
-                .map_err(|source| AgentError::Listen { at: address.to_string(), source })?;
+                .map_err(|source| AgentError::Listen {
+                    at: address.to_string(),
+                    source,
+                })?;
             ready();
-            let serving = builder.add_service(server).serve_with_incoming(TcpListenerStream::new(listener));
+            let serving = builder
+                .add_service(server)
+                .serve_with_incoming(TcpListenerStream::new(listener));
             end_first(serving, shutdown).await
         }
     }
@@ -145,7 +163,10 @@ impl Drop for Unlink {
 }
 
 fn bind_unix(path: &Path) -> Result<(UnixListener, Unlink), AgentError> {
-    let in_the_way = |what| AgentError::InTheWay { path: path.to_owned(), what };
+    let in_the_way = |what| AgentError::InTheWay {
+        path: path.to_owned(),
+        what,
+    };
     if let Ok(there) = std::fs::symlink_metadata(path) {
         if !there.file_type().is_socket() {
             return Err(in_the_way("a file that is no socket stands there"));
@@ -154,10 +175,15 @@ fn bind_unix(path: &Path) -> Result<(UnixListener, Unlink), AgentError> {
             return Err(in_the_way("another agent listens there"));
         }
         // Left behind by one that was killed.
-        std::fs::remove_file(path)
-            .map_err(|source| AgentError::Listen { at: path.display().to_string(), source })?;
+        std::fs::remove_file(path).map_err(|source| AgentError::Listen {
+            at: path.display().to_string(),
+            source,
+        })?;
     }
-    let failed = |source| AgentError::Listen { at: path.display().to_string(), source };
+    let failed = |source| AgentError::Listen {
+        at: path.display().to_string(),
+        source,
+    };
     let listener = UnixListener::bind(path).map_err(failed)?;
     let unlink = Unlink(path.to_owned());
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
@@ -165,7 +191,10 @@ fn bind_unix(path: &Path) -> Result<(UnixListener, Unlink), AgentError> {
 }
 
 fn read_ca(path: &Path) -> Result<RootCertStore, AgentError> {
-    let no_ca = |why: String| AgentError::TlsFile { path: path.to_owned(), source: io::Error::other(why) };
+    let no_ca = |why: String| AgentError::TlsFile {
+        path: path.to_owned(),
+        source: io::Error::other(why),
+    };
     let mut roots = RootCertStore::empty();
     let certificates = CertificateDer::pem_file_iter(path).map_err(|error| no_ca(error.to_string()))?;
     for certificate in certificates {
@@ -180,7 +209,10 @@ fn read_ca(path: &Path) -> Result<RootCertStore, AgentError> {
 
 fn server_tls(files: &TlsFiles) -> Result<ServerTlsConfig, AgentError> {
     let read = |path: &PathBuf| {
-        std::fs::read(path).map_err(|source| AgentError::TlsFile { path: path.clone(), source })
+        std::fs::read(path).map_err(|source| AgentError::TlsFile {
+            path: path.clone(),
+            source,
+        })
     };
     Ok(ServerTlsConfig::new()
         .identity(Identity::from_pem(read(&files.cert)?, read(&files.key)?))

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use mesh_proto::{
-    AgentIdentity, Certificate, Failure, FlowTally, Micros, Observation, PlannedProbe,
-};
+use mesh_proto::{AgentIdentity, Certificate, Failure, FlowTally, Micros, Observation, PlannedProbe};
 
 use crate::datagram::Seen;
 use crate::failure::more_telling;
@@ -43,11 +41,19 @@ pub(crate) struct Answered {
 
 impl Attempt {
     pub(crate) fn untried(why: impl Into<String>) -> Self {
-        Self { source_port: 0, sent: 0, outcome: Outcome::Untried(why.into()) }
+        Self {
+            source_port: 0,
+            sent: 0,
+            outcome: Outcome::Untried(why.into()),
+        }
     }
 
     pub(crate) fn failed(source_port: u16, sent: u32, failure: Failure) -> Self {
-        Self { source_port, sent, outcome: Outcome::Failed(failure) }
+        Self {
+            source_port,
+            sent,
+            outcome: Outcome::Failed(failure),
+        }
     }
 }
 
@@ -69,7 +75,11 @@ pub(crate) fn observation(probe: &PlannedProbe, attempts: Vec<Attempt>) -> Seen 
             Outcome::Failed(failure) => {
                 let sent = attempt.sent.max(1);
                 seen.sent += sent;
-                let tally = FlowTally { source_port: attempt.source_port, sent, received: 0 };
+                let tally = FlowTally {
+                    source_port: attempt.source_port,
+                    sent,
+                    received: 0,
+                };
                 seen.incomplete_flows.push(tally);
                 seen.failure = more_telling(seen.failure.take(), Some(failure));
             }
@@ -81,7 +91,11 @@ pub(crate) fn observation(probe: &PlannedProbe, attempts: Vec<Attempt>) -> Seen 
     }
     seen.rtt = rtt::summary(&rtts);
     let rtts: Vec<Micros> = rtts;
-    Seen { kind: probe.kind, observation: seen, rtts }
+    Seen {
+        kind: probe.kind,
+        observation: seen,
+        rtts,
+    }
 }
 
 #[cfg(test)]
@@ -108,8 +122,16 @@ mod tests {
     }
 
     fn answered(resent: bool) -> Attempt {
-        let answered = Answered { rtt: Duration::from_micros(5), resent, ..Answered::default() };
-        Attempt { source_port: 9, sent: 1, outcome: Outcome::Answered(answered) }
+        let answered = Answered {
+            rtt: Duration::from_micros(5),
+            resent,
+            ..Answered::default()
+        };
+        Attempt {
+            source_port: 9,
+            sent: 1,
+            outcome: Outcome::Answered(answered),
+        }
     }
 
     #[test]
@@ -117,7 +139,14 @@ mod tests {
         let dead = Attempt::failed(7, 3, Failure::new(Reason::Timeout));
         let seen = observation(&probe(), vec![answered(false), dead, answered(true)]).observation;
         assert_eq!((seen.sent, seen.received, seen.resent), (5, 2, 1));
-        assert_eq!(seen.incomplete_flows, [FlowTally { source_port: 7, sent: 3, received: 0 }]);
+        assert_eq!(
+            seen.incomplete_flows,
+            [FlowTally {
+                source_port: 7,
+                sent: 3,
+                received: 0
+            }]
+        );
         assert_eq!(seen.failure, Some(Failure::new(Reason::Timeout)));
         assert_eq!(seen.untried, None);
     }
@@ -127,6 +156,9 @@ mod tests {
         let seen = observation(&probe(), vec![Attempt::untried("EMFILE"), answered(false)]).observation;
         assert_eq!((seen.sent, seen.untried), (1, None), "one try is enough to tell");
         let seen = observation(&probe(), vec![Attempt::untried("EMFILE")]).observation;
-        assert_eq!((seen.sent, seen.failure, seen.untried), (0, None, Some("EMFILE".to_owned())));
+        assert_eq!(
+            (seen.sent, seen.failure, seen.untried),
+            (0, None, Some("EMFILE".to_owned()))
+        );
     }
 }

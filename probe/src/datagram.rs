@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-pub(crate) use self::job::{Job, Seen};
 use self::job::JobState;
+pub(crate) use self::job::{Job, Seen};
 use self::sockets::{Incoming, Lane, Sockets};
 use crate::echo_packet::Token;
 use crate::failure;

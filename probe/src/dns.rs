@@ -30,15 +30,26 @@ pub(crate) struct Question {
 impl Question {
     /// Asks for the address of a name, which is absolute.
     pub(crate) fn new(name: &str, server: IpAddr) -> Result<Self, String> {
-        let mut parsed = Name::from_utf8(name).map_err(|error| format!("{name:?} is no domain name: {error}"))?;
+        let mut parsed =
+            Name::from_utf8(name).map_err(|error| format!("{name:?} is no domain name: {error}"))?;
         parsed.set_fqdn(true);
         // A cluster has one family or both; its DNS has addresses of the family that it stands in itself.
-        let kind = if server.is_ipv4() { RecordType::A } else { RecordType::AAAA };
+        let kind = if server.is_ipv4() {
+            RecordType::A
+        } else {
+            RecordType::AAAA
+        };
         let mut message = Message::query();
         message.metadata.recursion_desired = true;
         message.add_query(Query::query(parsed, kind));
-        let packet = message.to_vec().map_err(|error| format!("cannot encode the query: {error}"))?;
-        Ok(Self { id: message.metadata.id, name: name.to_owned(), packet })
+        let packet = message
+            .to_vec()
+            .map_err(|error| format!("cannot encode the query: {error}"))?;
+        Ok(Self {
+            id: message.metadata.id,
+            name: name.to_owned(),
+            packet,
+        })
     }
 
     /// What a datagram says, if it answers this.
@@ -48,7 +59,11 @@ impl Question {
             return None;
         }
         let code = message.metadata.response_code;
-        Some(if code == ResponseCode::NoError { Ok(()) } else { Err(dns_error(code, &self.name)) })
+        Some(if code == ResponseCode::NoError {
+            Ok(())
+        } else {
+            Err(dns_error(code, &self.name))
+        })
     }
 }
 
@@ -60,7 +75,10 @@ pub(crate) fn dns_error(code: ResponseCode, name: &str) -> Failure {
         ResponseCode::Refused => "REFUSED".to_owned(),
         other => other.to_str().to_owned(),
     };
-    Failure { detail: Some(format!("{mnemonic} for {name}")), ..Failure::new(Reason::DnsError) }
+    Failure {
+        detail: Some(format!("{mnemonic} for {name}")),
+        ..Failure::new(Reason::DnsError)
+    }
 }
 
 /// Resolvers wait longer (5 s in glibc), so that what is answered after our second query is slow, not lost, to them too.
@@ -71,15 +89,34 @@ const TICK: Duration = Duration::from_millis(20);
 const LARGEST: usize = 4_096;
 
 /// One question over UDP, from a fresh port.
-pub(crate) async fn over_udp(server: SocketAddr, question: &Question, clock: Clock, deadline: Moment) -> Attempt {
-    let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+pub(crate) async fn over_udp(
+    server: SocketAddr,
+    question: &Question,
+    clock: Clock,
+    deadline: Moment,
+) -> Attempt {
+    let any: IpAddr = if server.is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    };
     let socket = match DatagramSocket::bind(SocketAddr::new(any, 0)) {
         Ok(socket) => socket,
         Err(error) => return Attempt::untried(format!("cannot open a UDP socket: {error}")),
     };
     let source_port = socket.local_address().map_or(0, |address| address.port());
     match mesh_net::register(socket) {
-        Ok(socket) => Asking { socket, server, question, source_port, sent: 0 }.ask(clock, deadline).await,
+        Ok(socket) => {
+            Asking {
+                socket,
+                server,
+                question,
+                source_port,
+                sent: 0,
+            }
+            .ask(clock, deadline)
+            .await
+        }
         Err(error) => Attempt::untried(format!("epoll: {error}")),
     }
 }
@@ -103,7 +140,11 @@ impl Asking<'_> {
             if now >= resend_at && now < deadline {
                 resend_at = now + RESEND_AFTER;
                 self.sent += 1;
-                if let Err(errno) = self.socket.get_ref().send(&self.question.packet, self.server, None) {
+                if let Err(errno) = self
+                    .socket
+                    .get_ref()
+                    .send(&self.question.packet, self.server, None)
+                {
                     failure = more_telling(self.drain(), Some(of_errno(errno, "sendmsg")));
                     break;
                 }
@@ -111,10 +152,17 @@ impl Asking<'_> {
             // Reading comes before giving up: a late wake-up must not look like loss.
             match self.receive(&mut buffer, &mut failure) {
                 Some(Ok(())) => {
-                    let answered =
-                        Answered { rtt: clock.now().since(began), resent: self.sent > 1, ..Answered::default() };
+                    let answered = Answered {
+                        rtt: clock.now().since(began),
+                        resent: self.sent > 1,
+                        ..Answered::default()
+                    };
                     let outcome = Outcome::Answered(answered);
-                    return Attempt { source_port: self.source_port, sent: self.sent, outcome };
+                    return Attempt {
+                        source_port: self.source_port,
+                        sent: self.sent,
+                        outcome,
+                    };
                 }
                 Some(Err(refusal)) => {
                     failure = Some(refusal);
@@ -138,13 +186,20 @@ impl Asking<'_> {
 
     fn receive(&self, buffer: &mut [u8], failure: &mut Option<Failure>) -> Option<Result<(), Failure>> {
         while let Ok(Some(Received { len, from, .. })) = self.socket.get_ref().receive(buffer) {
-            let Some(said) = buffer.get(..len).and_then(|packet| self.question.read(packet)) else { continue };
+            let Some(said) = buffer.get(..len).and_then(|packet| self.question.read(packet)) else {
+                continue;
+            };
             if from == self.server {
                 return Some(said);
             }
             // An application's socket is connected and never sees it.
-            let detail = Some(format!("{from} answered instead, so the answer's source was not translated back"));
-            *failure = Some(Failure { detail, ..Failure::new(Reason::WrongResponder) });
+            let detail = Some(format!(
+                "{from} answered instead, so the answer's source was not translated back"
+            ));
+            *failure = Some(Failure {
+                detail,
+                ..Failure::new(Reason::WrongResponder)
+            });
         }
         None
     }
@@ -159,17 +214,27 @@ impl Asking<'_> {
 }
 
 /// One question over a TCP connection (RFC 7766).
-pub(crate) async fn over_tcp(server: SocketAddr, question: &Question, clock: Clock, deadline: Instant) -> Attempt {
+pub(crate) async fn over_tcp(
+    server: SocketAddr,
+    question: &Question,
+    clock: Clock,
+    deadline: Instant,
+) -> Attempt {
     let mut connected = match connect(server, clock, deadline).await {
         Ok(connected) => connected,
         Err(attempt) => return attempt,
     };
     let began = clock.now();
-    let said = connected.converse(deadline, async |stream| exchange(stream, &question.packet).await).await;
+    let said = connected
+        .converse(deadline, async |stream| exchange(stream, &question.packet).await)
+        .await;
     let said = said.and_then(|answer| {
         question.read(&answer).unwrap_or_else(|| {
             let detail = Some("what it answered is no DNS answer to our question".to_owned());
-            Err(Failure { detail, ..Failure::new(Reason::WrongResponder) })
+            Err(Failure {
+                detail,
+                ..Failure::new(Reason::WrongResponder)
+            })
         })
     });
     if let Err(failure) = said {
@@ -177,13 +242,24 @@ pub(crate) async fn over_tcp(server: SocketAddr, question: &Question, clock: Clo
     }
     let took = clock.now().since(began);
     let resent = connected.resent || connected.was_slowed(took);
-    let answered = Answered { rtt: connected.rtt + took, resent, ..Answered::default() };
-    Attempt { source_port: connected.source_port, sent: 1, outcome: Outcome::Answered(answered) }
+    let answered = Answered {
+        rtt: connected.rtt + took,
+        resent,
+        ..Answered::default()
+    };
+    Attempt {
+        source_port: connected.source_port,
+        sent: 1,
+        outcome: Outcome::Answered(answered),
+    }
 }
 
 async fn exchange(stream: &mut TcpStream, query: &[u8]) -> io::Result<Vec<u8>> {
     let too_long = |_| io::Error::from(io::ErrorKind::InvalidInput);
-    let mut message = u16::try_from(query.len()).map_err(too_long)?.to_be_bytes().to_vec();
+    let mut message = u16::try_from(query.len())
+        .map_err(too_long)?
+        .to_be_bytes()
+        .to_vec();
     message.extend_from_slice(query);
     stream.write_all(&message).await?;
     let len = stream.read_u16().await?;

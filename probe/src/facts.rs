@@ -25,28 +25,60 @@ pub(crate) fn facts() -> Vec<Fact> {
     let mut facts = Vec::new();
     let mut add = |group: &str, name: &str, value: Option<String>| {
         if let Some(value) = value {
-            facts.push(Fact { group: group.to_owned(), name: name.to_owned(), value });
+            facts.push(Fact {
+                group: group.to_owned(),
+                name: name.to_owned(),
+                value,
+            });
         }
     };
     add("kernel", "release", read(Path::new("/proc/sys/kernel/osrelease")));
     let uptime = read(Path::new("/proc/uptime"));
-    add("kernel", "uptime_s", uptime.and_then(|text| text.split('.').next().map(str::to_owned)));
+    add(
+        "kernel",
+        "uptime_s",
+        uptime.and_then(|text| text.split('.').next().map(str::to_owned)),
+    );
     for name in SYSCTLS {
-        add("sysctl", name, read(&Path::new("/proc/sys").join(name.replace('.', "/"))));
+        add(
+            "sysctl",
+            name,
+            read(&Path::new("/proc/sys").join(name.replace('.', "/"))),
+        );
     }
     // Only tables that stand already: looking with a command would make them.
-    add("iptables", "legacy_tables", read(Path::new("/proc/net/ip_tables_names")).map(|text| text.replace('\n', " ")));
+    add(
+        "iptables",
+        "legacy_tables",
+        read(Path::new("/proc/net/ip_tables_names")).map(|text| text.replace('\n', " ")),
+    );
     let mut interfaces: Vec<_> = fs::read_dir("/proc/sys/net/ipv4/conf")
-        .map(|entries| entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+        .map(|entries| {
+            entries
+                .flatten()
+                .map(|entry| entry.file_name().to_string_lossy().into_owned())
+                .collect()
+        })
         .unwrap_or_default();
     interfaces.sort();
-    for name in interfaces.iter().filter(|name| *name != "all" && *name != "default") {
+    for name in interfaces
+        .iter()
+        .filter(|name| *name != "all" && *name != "default")
+    {
         let conf = Path::new("/proc/sys/net/ipv4/conf").join(name);
-        add("sysctl", &format!("net.ipv4.conf.{name}.rp_filter"), read(&conf.join("rp_filter")));
+        add(
+            "sysctl",
+            &format!("net.ipv4.conf.{name}.rp_filter"),
+            read(&conf.join("rp_filter")),
+        );
         // /sys shows the namespace in which it was mounted, so an interface may not be there.
         let sys = Path::new("/sys/class/net").join(name);
         add("interface", &format!("{name}.mtu"), read(&sys.join("mtu")));
-        add("interface", &format!("{name}.operstate"), read(&sys.join("operstate")));
+        add(
+            "interface",
+            &format!("{name}.operstate"),
+            read(&sys.join("operstate")),
+        );
     }
     facts
 }
@@ -61,7 +93,10 @@ mod tests {
     fn forwarding_is_read_as_the_kernel_has_it() {
         let value = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap();
         let facts = super::facts();
-        let fact = facts.iter().find(|fact| fact.name == "net.ipv4.ip_forward").unwrap();
+        let fact = facts
+            .iter()
+            .find(|fact| fact.name == "net.ipv4.ip_forward")
+            .unwrap();
         assert_eq!(fact.value, value.trim());
     }
 }

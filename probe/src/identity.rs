@@ -18,7 +18,10 @@ pub(crate) fn confirm(
         Some(answer) => answer.identity.key.to_string(),
         None => "somebody who is no agent of this run".to_owned(),
     };
-    Err(Failure { detail: Some(format!("{who} answered")), ..Failure::new(Reason::WrongResponder) })
+    Err(Failure {
+        detail: Some(format!("{who} answered")),
+        ..Failure::new(Reason::WrongResponder)
+    })
 }
 
 #[cfg(test)]
@@ -32,9 +35,19 @@ mod tests {
     #[test]
     fn only_the_one_who_was_asked_will_do() {
         let key = MacKey::new(&RunKey([1; 32]));
-        let who = |node: &str| AgentKey { node: node.parse().unwrap(), plane: Plane::Pod };
-        let request = Request { token: Token(7), from: AgentIndex(0), kind: ProbeKind::Udp };
-        let identity = AgentIdentity { key: who("a"), boot_id: BootId([3; 16]) };
+        let who = |node: &str| AgentKey {
+            node: node.parse().unwrap(),
+            plane: Plane::Pod,
+        };
+        let request = Request {
+            token: Token(7),
+            from: AgentIndex(0),
+            kind: ProbeKind::Udp,
+        };
+        let identity = AgentIdentity {
+            key: who("a"),
+            boot_id: BootId([3; 16]),
+        };
         let packet = answer(&key, request, REQUEST_LEN, &identity);
 
         assert_eq!(confirm(&packet, &key, Token(7), Some(&who("a"))), Ok(identity));

@@ -50,8 +50,15 @@ pub(crate) async fn attempt(
     let began = clock.now();
     let failure = match timeout_at(deadline, resolver.lookup_ip(name)).await {
         Ok(Ok(_)) => {
-            let answered = Answered { rtt: clock.now().since(began), ..Answered::default() };
-            return Attempt { source_port: 0, sent: 1, outcome: Outcome::Answered(answered) };
+            let answered = Answered {
+                rtt: clock.now().since(began),
+                ..Answered::default()
+            };
+            return Attempt {
+                source_port: 0,
+                sent: 1,
+                outcome: Outcome::Answered(answered),
+            };
         }
         Ok(Err(error)) => failure(&error, name),
         Err(_) => Failure::new(Reason::Timeout),
@@ -64,9 +71,14 @@ fn failure(error: &NetError, name: &str) -> Failure {
         NetError::Dns(DnsError::ResponseCode(code)) => dns_error(*code, name),
         NetError::Dns(DnsError::NoRecordsFound(none)) => dns_error(none.response_code, name),
         NetError::Timeout => Failure::new(Reason::Timeout),
-        NetError::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => Failure::new(Reason::Refused),
+        NetError::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            Failure::new(Reason::Refused)
+        }
         // The resolver keeps errors of sockets to itself and tries on; in the end nobody answered.
-        other => Failure { detail: Some(other.to_string()), ..Failure::new(Reason::Timeout) },
+        other => Failure {
+            detail: Some(other.to_string()),
+            ..Failure::new(Reason::Timeout)
+        },
     }
 }
 
@@ -81,7 +93,11 @@ mod tests {
     #[test]
     fn name_servers_are_those_of_the_file() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        writeln!(file, "search a.example\nnameserver 10.96.0.10\nnameserver fd00::a\noptions ndots:5").unwrap();
+        writeln!(
+            file,
+            "search a.example\nnameserver 10.96.0.10\nnameserver fd00::a\noptions ndots:5"
+        )
+        .unwrap();
         let expected: [std::net::IpAddr; 2] = ["10.96.0.10".parse().unwrap(), "fd00::a".parse().unwrap()];
         assert_eq!(super::nameservers(file.path()), expected);
         assert!(super::nameservers("/nonexistent".as_ref()).is_empty());

@@ -38,7 +38,10 @@ pub(crate) struct Responder {
 impl Responder {
     /// Binds both protocols on one address, or on all of both families. IPv6 may be missing on a machine.
     pub(crate) fn bind(address: Option<IpAddr>, port: u16) -> io::Result<Self> {
-        let mut responder = Self { udp: Vec::new(), tcp: Vec::new() };
+        let mut responder = Self {
+            udp: Vec::new(),
+            tcp: Vec::new(),
+        };
         match address {
             Some(address) => responder.add(SocketAddr::new(address, port))?,
             None => {
@@ -70,12 +73,20 @@ impl Responder {
     /// Starts to answer, for the life of the runtime.
     pub(crate) fn start(self, identity: &AgentIdentity, runs: &Arc<Mutex<Runs>>, clock: Clock) {
         for socket in self.udp {
-            let answering = Answering { identity: identity.clone(), runs: runs.clone(), clock };
+            let answering = Answering {
+                identity: identity.clone(),
+                runs: runs.clone(),
+                clock,
+            };
             tokio::spawn(async move { answering.datagrams(socket).await });
         }
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         for listener in self.tcp {
-            let answering = Answering { identity: identity.clone(), runs: runs.clone(), clock };
+            let answering = Answering {
+                identity: identity.clone(),
+                runs: runs.clone(),
+                clock,
+            };
             tokio::spawn(answering.connections(listener, places.clone()));
         }
     }
@@ -99,10 +110,14 @@ impl Answering {
     }
 
     async fn datagrams(&self, socket: DatagramSocket) {
-        let Ok(socket) = mesh_net::register(socket) else { return };
+        let Ok(socket) = mesh_net::register(socket) else {
+            return;
+        };
         let mut buffer = vec![0; LARGEST];
         loop {
-            let Ok(mut readable) = socket.readable().await else { return };
+            let Ok(mut readable) = socket.readable().await else {
+                return;
+            };
             loop {
                 match socket.get_ref().receive(&mut buffer) {
                     Ok(Some(received)) => {
@@ -122,7 +137,9 @@ impl Answering {
 
     async fn connections(self, listener: TcpListener, places: Arc<Semaphore>) {
         loop {
-            let Ok(place) = places.clone().acquire_owned().await else { return };
+            let Ok(place) = places.clone().acquire_owned().await else {
+                return;
+            };
             match listener.accept().await {
                 Ok((stream, _)) => {
                     let answering = self.clone();
@@ -143,7 +160,9 @@ impl Answering {
         let mut head = [0; ANSWER_LEN];
         stream.read_exact(&mut head).await?;
         // Not a byte is said before the key is shown.
-        let Some(head) = self.answer(&head) else { return Ok(()) };
+        let Some(head) = self.answer(&head) else {
+            return Ok(());
+        };
         discard(&mut stream, FILLING.len()).await?;
         stream.write_all(&head).await?;
         stream.write_all(&FILLING).await?;

@@ -66,7 +66,13 @@ pub(crate) async fn run_plan(
     });
     let pacer = Pacer::new(plan.pacing, means.clock.now());
     let spread = Duration::from_millis(plan.pacing.spread.0.into());
-    let streams = Streams { run: Arc::new(run), means, seen, spread }.run(streams, pacer);
+    let streams = Streams {
+        run: Arc::new(run),
+        means,
+        seen,
+        spread,
+    }
+    .run(streams, pacer);
 
     let mut times = Times::default();
     let gather = async {
@@ -79,7 +85,10 @@ pub(crate) async fn run_plan(
         }
     };
     tokio::join!(streams, gather);
-    Summary { starvation: watch.so_far(), rtt: times.summary() }
+    Summary {
+        starvation: watch.so_far(),
+        rtt: times.summary(),
+    }
 }
 
 /// The probes with sockets of their own.
@@ -105,7 +114,9 @@ impl Streams {
                     tokio::time::sleep_until(clock.instant(pacer.ready_at(clock.now()))).await;
                 }
             }
-            let Ok(taken) = places.clone().acquire_many_owned(u32::from(probe.flows)).await else { break };
+            let Ok(taken) = places.clone().acquire_many_owned(u32::from(probe.flows)).await else {
+                break;
+            };
             if self.seen.is_closed() {
                 break;
             }
@@ -128,38 +139,49 @@ impl Streams {
 /// answer over TCP comes by the connection of its request, so that the two cannot be confused.
 static NEXT_TOKEN: AtomicU64 = AtomicU64::new(0);
 
-/// All flows of a probe, side by side.
+/// All flows of a probe, each on its own: they begin an interval apart, so that a small server's accept queue (five
+/// places are usual) is not filled by a prober.
 async fn attempts(probe: &PlannedProbe, run: &Run, means: &Means) -> Vec<Attempt> {
+    let question = match &probe.dns {
+        Some(dns) if !dns.as_application => match Question::new(&dns.name, probe.address) {
+            Ok(question) => Some(question),
+            Err(why) => return vec![Attempt::untried(why)],
+        },
+        _ => None,
+    };
+    let interval = Duration::from_micros(probe.interval.0.into());
+    let begin = means.clock.now();
+    join_all((0..probe.flows).map(|flow| {
+        let question = question.as_ref();
+        async move {
+            tokio::time::sleep_until(means.clock.instant(begin + interval * u32::from(flow))).await;
+            attempt(probe, question, run, means).await
+        }
+    }))
+    .await
+}
+
+/// One flow.
+async fn attempt(probe: &PlannedProbe, question: Option<&Question>, run: &Run, means: &Means) -> Attempt {
     let to = SocketAddr::new(probe.address, probe.port.0);
     let timeout = Duration::from_millis(probe.timeout.0.into());
     let clock = means.clock;
     let deadline: Moment = clock.now() + timeout;
     let instant = clock.instant(deadline);
-    let flows = 0..probe.flows;
-    match (probe.kind, &probe.dns) {
-        (ProbeKind::Tls, _) => {
-            join_all(flows.map(|_| tls::attempt(to, means.api_ca.clone(), clock, instant))).await
+    match (probe.kind, question, &probe.dns) {
+        (ProbeKind::Tls, ..) => tls::attempt(to, means.api_ca.clone(), clock, instant).await,
+        (ProbeKind::Tcp, ..) => tcp::attempt(to, partner(probe, run), clock, instant).await,
+        (ProbeKind::DnsUdp, Some(question), _) => dns::over_udp(to, question, clock, deadline).await,
+        (ProbeKind::DnsTcp, Some(question), _) => dns::over_tcp(to, question, clock, instant).await,
+        (ProbeKind::DnsUdp | ProbeKind::DnsTcp, None, Some(dns)) => {
+            resolve::attempt(&means.resolv_conf, &dns.name, timeout, clock, instant).await
         }
-        (ProbeKind::DnsUdp | ProbeKind::DnsTcp, Some(dns)) if dns.as_application => {
-            vec![resolve::attempt(&means.resolv_conf, &dns.name, timeout, clock, instant).await]
+        (ProbeKind::DnsUdp | ProbeKind::DnsTcp, None, None) => {
+            Attempt::untried("the plan has no name to ask for")
         }
-        (kind @ (ProbeKind::DnsUdp | ProbeKind::DnsTcp), Some(dns)) => {
-            let question = match Question::new(&dns.name, probe.address) {
-                Ok(question) => question,
-                Err(why) => return vec![Attempt::untried(why)],
-            };
-            if kind == ProbeKind::DnsUdp {
-                join_all(flows.map(|_| dns::over_udp(to, &question, clock, deadline))).await
-            } else {
-                join_all(flows.map(|_| dns::over_tcp(to, &question, clock, instant))).await
-            }
+        (ProbeKind::Icmp | ProbeKind::Udp | ProbeKind::PathMtu, ..) => {
+            Attempt::untried("it is a probe of the datagram engine")
         }
-        (ProbeKind::Tcp, _) => join_all(flows.map(|_| tcp::attempt(to, partner(probe, run), clock, instant))).await,
-        (ProbeKind::DnsUdp | ProbeKind::DnsTcp, None) => {
-            vec![Attempt::untried("the plan has no name to ask for")]
-        }
-        // These are the engine's.
-        (ProbeKind::Icmp | ProbeKind::Udp | ProbeKind::PathMtu, _) => Vec::new(),
     }
 }
 
@@ -173,13 +195,18 @@ fn partner<'a>(probe: &PlannedProbe, run: &'a Run) -> Partner<'a> {
                 from: run.own,
                 kind: probe.kind,
             },
-            expected: usize::try_from(index.0).ok().and_then(|index| run.agents.get(index)),
+            expected: usize::try_from(index.0)
+                .ok()
+                .and_then(|index| run.agents.get(index)),
         },
     }
 }
 
 fn open_files() -> usize {
-    mesh_net::raise_open_file_limit().ok().and_then(|limit| usize::try_from(limit).ok()).unwrap_or(1_024)
+    mesh_net::raise_open_file_limit()
+        .ok()
+        .and_then(|limit| usize::try_from(limit).ok())
+        .unwrap_or(1_024)
 }
 
 /// Round-trip times of one plan, by kind.

@@ -36,7 +36,11 @@ impl Runs {
     pub(crate) fn open(&mut self, prepare: Prepare, now: Moment) {
         self.by_id.retain(|_, run| now.since(run.used) < FORGOTTEN_AFTER);
         while self.by_id.len() >= MOST && !self.by_id.contains_key(&prepare.run_id) {
-            let oldest = self.by_id.iter().min_by_key(|(_, run)| run.used).map(|(id, _)| id.clone());
+            let oldest = self
+                .by_id
+                .iter()
+                .min_by_key(|(_, run)| run.used)
+                .map(|(id, _)| id.clone());
             let Some(oldest) = oldest else { break };
             self.by_id.remove(&oldest);
         }
@@ -89,14 +93,26 @@ mod tests {
     use crate::echo_packet::{REQUEST_LEN, Token, write_request};
 
     fn prepare(id: usize) -> Prepare {
-        let key = AgentKey { node: "n".parse().unwrap(), plane: mesh_proto::Plane::Pod };
+        let key = AgentKey {
+            node: "n".parse().unwrap(),
+            plane: mesh_proto::Plane::Pod,
+        };
         let byte = u8::try_from(id).unwrap();
-        Prepare { run_id: id.to_string(), key: RunKey([byte; 32]), own: AgentIndex(0), agents: vec![key] }
+        Prepare {
+            run_id: id.to_string(),
+            key: RunKey([byte; 32]),
+            own: AgentIndex(0),
+            agents: vec![key],
+        }
     }
 
     fn request(byte: u8, from: u32) -> [u8; REQUEST_LEN] {
         let mut packet = [0; REQUEST_LEN];
-        let request = Request { token: Token(1), from: AgentIndex(from), kind: ProbeKind::Udp };
+        let request = Request {
+            token: Token(1),
+            from: AgentIndex(from),
+            kind: ProbeKind::Udp,
+        };
         write_request(&mut packet, &MacKey::new(&RunKey([byte; 32])), request);
         packet
     }
@@ -109,7 +125,11 @@ mod tests {
         assert!(runs.admit(&request(1, 0), now).is_some());
         assert!(runs.admit(&request(2, 0), now).is_none(), "another key");
         assert!(runs.admit(&request(1, 5), now).is_none(), "nobody of the run");
-        let tally = Tally { from: AgentIndex(0), kind: ProbeKind::Udp, requests: 1 };
+        let tally = Tally {
+            from: AgentIndex(0),
+            kind: ProbeKind::Udp,
+            requests: 1,
+        };
         assert_eq!(runs.close("1"), Some(vec![tally]));
         assert!(runs.admit(&request(1, 0), now).is_none(), "closed");
         assert_eq!(runs.close("1"), None);

@@ -44,7 +44,12 @@ impl Service {
         runs: Arc<Mutex<Runs>>,
         means: Means,
     ) -> Self {
-        Self { identity, responder_port, runs, means }
+        Self {
+            identity,
+            responder_port,
+            runs,
+            means,
+        }
     }
 
     fn run(&self, id: &str) -> Result<Run, Status> {
@@ -80,14 +85,20 @@ fn icmp_mode() -> (IcmpMode, String) {
 
 #[tonic::async_trait]
 impl Agent for Service {
-    async fn prepare(&self, request: Request<v1::PrepareRequest>) -> Result<Response<v1::PrepareReply>, Status> {
+    async fn prepare(
+        &self,
+        request: Request<v1::PrepareRequest>,
+    ) -> Result<Response<v1::PrepareReply>, Status> {
         let message = request.into_inner();
         check_protocol("the coordinator", message.protocol, &message.version)
             .map_err(|error| Status::failed_precondition(error.to_string()))?;
         let prepare = Prepare::from_wire(&message).map_err(|error| malformed(&error))?;
         tracing::debug!(run = %prepare.run_id, agents = prepare.agents.len(), "prepared");
         let now = self.means.clock.now();
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner).open(prepare, now);
+        self.runs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .open(prepare, now);
         Ok(Response::new(self.prepared().to_wire()))
     }
 
@@ -97,7 +108,9 @@ impl Agent for Service {
         let message = request.into_inner();
         if message.probes.len() > MOST_PROBES {
             let wanted = message.probes.len();
-            return Err(Status::invalid_argument(format!("{wanted} probes are more than {MOST_PROBES}")));
+            return Err(Status::invalid_argument(format!(
+                "{wanted} probes are more than {MOST_PROBES}"
+            )));
         }
         let plan = Plan::from_wire(&message).map_err(|error| malformed(&error))?;
         let run = self.run(&message.run_id)?;
@@ -120,7 +133,11 @@ impl Agent for Service {
 
     async fn stop(&self, request: Request<v1::StopRequest>) -> Result<Response<v1::StopReply>, Status> {
         let message = request.into_inner();
-        let tallies = self.runs.lock().unwrap_or_else(PoisonError::into_inner).close(&message.run_id);
+        let tallies = self
+            .runs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .close(&message.run_id);
         let tallies = tallies.ok_or_else(|| Status::not_found("the agent does not know this run"))?;
         Ok(Response::new(v1::StopReply {
             received: tallies.into_iter().map(mesh_proto::Tally::to_wire).collect(),
@@ -144,13 +161,23 @@ async fn stream_plan(
     let send = async {
         while let Some(batch) = next_batch(&mut seen).await {
             let observations = batch.iter().map(Observation::to_wire).collect();
-            if replies.send(Ok(v1::ProbeReply { observations, summary: None })).await.is_err() {
+            if replies
+                .send(Ok(v1::ProbeReply {
+                    observations,
+                    summary: None,
+                }))
+                .await
+                .is_err()
+            {
                 return;
             }
         }
     };
     let (summary, ()) = tokio::join!(run_plan(plan, run, means, out), send);
-    let last = v1::ProbeReply { observations: Vec::new(), summary: Some(summary.to_wire()) };
+    let last = v1::ProbeReply {
+        observations: Vec::new(),
+        summary: Some(summary.to_wire()),
+    };
     // If the coordinator is gone, nobody misses it.
     let _ = replies.send(Ok(last)).await;
 }

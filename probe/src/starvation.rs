@@ -32,11 +32,16 @@ impl Watch {
                 if late > LATE {
                     let mut seen = shared.lock().unwrap_or_else(PoisonError::into_inner);
                     seen.late_wakeups += 1;
-                    seen.longest = seen.longest.max(Millis(u32::try_from(late.as_millis()).unwrap_or(u32::MAX)));
+                    seen.longest = seen
+                        .longest
+                        .max(Millis(u32::try_from(late.as_millis()).unwrap_or(u32::MAX)));
                 }
             }
         });
-        Self { seen, task: task.abort_handle() }
+        Self {
+            seen,
+            task: task.abort_handle(),
+        }
     }
 
     /// What was measured so far.

@@ -29,7 +29,10 @@ pub(crate) struct Connected {
 pub(crate) async fn connect(to: SocketAddr, clock: Clock, deadline: Instant) -> Result<Connected, Attempt> {
     let socket = open(to).map_err(|error| Attempt::untried(format!("cannot open a TCP socket: {error}")))?;
     let began = clock.now();
-    let refused = socket.connect(&to.into()).err().filter(|error| !is_under_way(error));
+    let refused = socket
+        .connect(&to.into())
+        .err()
+        .filter(|error| !is_under_way(error));
     let source_port = socket
         .local_addr()
         .ok()
@@ -39,8 +42,8 @@ pub(crate) async fn connect(to: SocketAddr, clock: Clock, deadline: Instant) -> 
         let failure = of_io(&socket, &error, "connect");
         return Err(Attempt::failed(source_port, 1, failure));
     }
-    let stream = TcpStream::from_std(socket.into())
-        .map_err(|error| Attempt::untried(format!("epoll: {error}")))?;
+    let stream =
+        TcpStream::from_std(socket.into()).map_err(|error| Attempt::untried(format!("epoll: {error}")))?;
     let in_time = timeout_at(deadline, stream.writable()).await.is_ok();
     let took = clock.now().since(began);
     let failed = match stream.take_error() {
@@ -50,7 +53,11 @@ pub(crate) async fn connect(to: SocketAddr, clock: Clock, deadline: Instant) -> 
     let info = tcp_info(&stream).ok();
     let resent = info.map_or(0, |info| info.total_retransmits);
     if let Some(error) = failed {
-        return Err(Attempt::failed(source_port, 1 + resent, of_io(&stream, &error, "connect")));
+        return Err(Attempt::failed(
+            source_port,
+            1 + resent,
+            of_io(&stream, &error, "connect"),
+        ));
     }
     // The deadline may have passed while the answer stood in the queue of a starved agent: then it is connected.
     if !in_time && stream.peer_addr().is_err() {
@@ -61,7 +68,12 @@ pub(crate) async fn connect(to: SocketAddr, clock: Clock, deadline: Instant) -> 
     // The kernel's own measure, where there is one: ours has the wake-up in it.
     let kernel = info.map(|info| Duration::from_micros(info.rtt_us.into()));
     let rtt = kernel.filter(|rtt| resent == 0 && !rtt.is_zero()).unwrap_or(took);
-    Ok(Connected { stream, source_port, rtt, resent: resent > 0 })
+    Ok(Connected {
+        stream,
+        source_port,
+        rtt,
+        resent: resent > 0,
+    })
 }
 
 impl Connected {
@@ -78,9 +90,7 @@ impl Connected {
                 detail: Some("it closed the connection without an answer".to_owned()),
                 ..Failure::new(Reason::WrongResponder)
             }),
-            Ok(Err(error)) if Errno::of(&error) == Some(Errno::TIMED_OUT) => {
-                Err(self.stalled())
-            }
+            Ok(Err(error)) if Errno::of(&error) == Some(Errno::TIMED_OUT) => Err(self.stalled()),
             Ok(Err(error)) => Err(of_io(&self.stream, &error, "read")),
             Err(_) => Err(self.stalled()),
         }
@@ -129,7 +139,10 @@ fn of_io(socket: &impl std::os::fd::AsFd, error: &io::Error, call: &str) -> Fail
         // The other side closed; what was written after that was answered by a reset.
         Some(Errno::BROKEN_PIPE) => Failure::new(Reason::Reset),
         Some(errno) => of_errno(errno, call),
-        None => Failure { detail: Some(error.to_string()), ..Failure::new(Reason::WrongResponder) },
+        None => Failure {
+            detail: Some(error.to_string()),
+            ..Failure::new(Reason::WrongResponder)
+        },
     }
 }
 

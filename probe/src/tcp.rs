@@ -25,7 +25,11 @@ pub(crate) enum Partner<'a> {
     /// Whatever accepts.
     Anyone,
     /// An agent of the run.
-    Agent { key: &'a MacKey, request: Request, expected: Option<&'a AgentKey> },
+    Agent {
+        key: &'a MacKey,
+        request: Request,
+        expected: Option<&'a AgentKey>,
+    },
 }
 
 /// One connection.
@@ -39,18 +43,32 @@ pub(crate) async fn attempt(
         Ok(connected) => connected,
         Err(attempt) => return attempt,
     };
-    let mut answered =
-        Answered { rtt: connected.rtt, resent: connected.resent, ..Answered::default() };
-    if let Partner::Agent { key, request, expected } = partner {
+    let mut answered = Answered {
+        rtt: connected.rtt,
+        resent: connected.resent,
+        ..Answered::default()
+    };
+    if let Partner::Agent {
+        key,
+        request,
+        expected,
+    } = partner
+    {
         let began = clock.now();
-        let said = connected.converse(deadline, async |stream| exchange(stream, key, request).await).await;
+        let said = connected
+            .converse(deadline, async |stream| exchange(stream, key, request).await)
+            .await;
         match said.and_then(|head| confirm(&head, key, request.token, expected)) {
             Ok(identity) => answered.responder = Some(identity),
             Err(failure) => return connected.failed(failure),
         }
         answered.resent |= connected.was_slowed(clock.now().since(began));
     }
-    Attempt { source_port: connected.source_port, sent: 1, outcome: Outcome::Answered(answered) }
+    Attempt {
+        source_port: connected.source_port,
+        sent: 1,
+        outcome: Outcome::Answered(answered),
+    }
 }
 
 /// Says 8 KiB, hears 8 KiB; returns the head of what was heard.

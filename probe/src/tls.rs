@@ -49,15 +49,27 @@ pub(crate) async fn attempt(
         Ok(None) => None,
         // It speaks TLS; what it says is no.
         Ok(Some(Error::AlertReceived(_))) => None,
-        Ok(Some(error)) => Some(Failure { detail: Some(words(&error)), ..Failure::new(Reason::WrongResponder) }),
+        Ok(Some(error)) => Some(Failure {
+            detail: Some(words(&error)),
+            ..Failure::new(Reason::WrongResponder)
+        }),
         Err(failure) => Some(failure),
     };
     if let Some(failure) = failure {
         return connected.failed(failure);
     }
     let resent = connected.resent || connected.was_slowed(clock.now().since(began));
-    let answered = Answered { rtt: connected.rtt, resent, certificate, ..Answered::default() };
-    Attempt { source_port: connected.source_port, sent: 1, outcome: Outcome::Answered(answered) }
+    let answered = Answered {
+        rtt: connected.rtt,
+        resent,
+        certificate,
+        ..Answered::default()
+    };
+    Attempt {
+        source_port: connected.source_port,
+        sent: 1,
+        outcome: Outcome::Answered(answered),
+    }
 }
 
 /// The TLS error inside of an I/O error.
@@ -83,7 +95,11 @@ fn client(ca: Option<Arc<RootCertStore>>) -> Result<(Arc<ClientConfig>, Shown), 
         }
         None => None,
     };
-    let verifier = Recorder { shown: shown.clone(), trust, provider: provider.clone() };
+    let verifier = Recorder {
+        shown: shown.clone(),
+        trust,
+        provider: provider.clone(),
+    };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
@@ -148,16 +164,27 @@ impl ServerCertVerifier for Recorder {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
 /// What a person wants to know of a certificate; nothing if it is not one.
 fn read(der: &CertificateDer<'_>, verified: bool) -> Option<Certificate> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
-    let names = certificate.subject_alternative_name().ok().flatten().map(|names| {
-        names.value.general_names.iter().filter_map(general_name).collect()
-    });
+    let names = certificate
+        .subject_alternative_name()
+        .ok()
+        .flatten()
+        .map(|names| {
+            names
+                .value
+                .general_names
+                .iter()
+                .filter_map(general_name)
+                .collect()
+        });
     let digest = ring::digest::digest(&ring::digest::SHA256, der);
     Some(Certificate {
         subject: certificate.subject().to_string(),

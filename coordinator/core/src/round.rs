@@ -1,10 +1,12 @@
 //! The planner: a roster becomes one plan per agent, and the list of cells that the plans will fill.
 
+mod load;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use mesh_proto::{
-    AgentIndex, DnsQuestion, Expect, NodeName, Plan, PlannedProbe, Port, ProbeId, ProbeKind, Protocol,
-    TrafficPolicy,
+    AgentIndex, DnsQuestion, Expect, NodeName, Pacing, Plan, PlannedProbe, Port, ProbeId, ProbeKind,
+    Protocol, TrafficPolicy,
 };
 
 use crate::{PlanOptions, Presence, Roster, RosterAgent};
@@ -292,12 +294,19 @@ fn plans(
     cells: &[PlannedCell],
     options: &PlanOptions,
 ) -> (Vec<Option<Plan>>, Vec<Vec<CellIndex>>) {
+    let pacing = Pacing {
+        spread: options
+            .pacing
+            .spread
+            .max(load::gentle_spread(roster, cells, options)),
+        ..options.pacing
+    };
     let mut plans: Vec<Option<Plan>> = roster
         .agents
         .iter()
         .map(|agent| {
             agent.prepared().map(|_| Plan {
-                pacing: options.pacing,
+                pacing,
                 probes: Vec::new(),
             })
         })
@@ -332,16 +341,7 @@ fn probe(
     address: IpAddr,
     options: &PlanOptions,
 ) -> PlannedProbe {
-    let (flows, tries) = match (cell.kind, &cell.target) {
-        (ProbeKind::Icmp, _) => (1, options.icmp_tries),
-        (ProbeKind::Udp, _) => (options.udp_flows, options.udp_tries),
-        (ProbeKind::Tcp, _) => (options.tcp_flows, 1),
-        (ProbeKind::Tls, _) => (options.tls_flows, 1),
-        (ProbeKind::PathMtu, _) => (1, options.path_mtu_tries),
-        (ProbeKind::DnsUdp | ProbeKind::DnsTcp, Target::Dns { as_application: true }) => (1, 1),
-        (ProbeKind::DnsUdp | ProbeKind::DnsTcp, Target::DnsEndpoint(_)) => (options.dns_endpoint_flows, 1),
-        (ProbeKind::DnsUdp | ProbeKind::DnsTcp, _) => (options.dns_flows, 1),
-    };
+    let (flows, tries) = load::flows_and_tries(roster, cell, options);
     let expect = match cell.target {
         Target::Agent(index) => Expect::Agent(index),
         Target::Loopback => Expect::Agent(cell.from),

@@ -61,14 +61,9 @@ impl Asked {
 
 fn check_counts(probe: &PlannedProbe, observation: &Observation) -> Result<(), Breach> {
     let reported = observation.incomplete_flows.len();
-    let counts_tries = match probe.kind {
-        // They send as often as their search needs.
-        ProbeKind::PathMtu => return Ok(()),
-        ProbeKind::DnsUdp | ProbeKind::DnsTcp => probe.dns.as_ref().is_none_or(|dns| !dns.as_application),
-        ProbeKind::Icmp | ProbeKind::Tcp | ProbeKind::Udp | ProbeKind::Tls => true,
-    };
-    let asked = u32::from(probe.flows) * u32::from(probe.tries);
-    if counts_tries && observation.sent > asked {
+    if let Some(asked) = most_tries(probe)
+        && observation.sent > asked
+    {
         return Err(Breach::TooManyTries {
             probe: probe.id.0,
             reported: observation.sent,
@@ -83,6 +78,23 @@ fn check_counts(probe: &PlannedProbe, observation: &Observation) -> Result<(), B
         });
     }
     Ok(())
+}
+
+/// How many tries a probe may count; `None` where its search decides.
+fn most_tries(probe: &PlannedProbe) -> Option<u32> {
+    let planned = u32::from(probe.flows) * u32::from(probe.tries);
+    match probe.kind {
+        ProbeKind::PathMtu => None,
+        ProbeKind::DnsUdp | ProbeKind::DnsTcp if probe.dns.as_ref().is_some_and(|dns| dns.as_application) => {
+            None
+        }
+        ProbeKind::Icmp | ProbeKind::Udp => Some(planned),
+        // A flow that stays silent counts each SYN or query that was sent again, one a second at the most.
+        ProbeKind::Tcp | ProbeKind::Tls | ProbeKind::DnsUdp | ProbeKind::DnsTcp => {
+            let resends = u32::from(probe.flows) * (probe.timeout.0 / 1_000 + 1);
+            Some(planned + resends)
+        }
+    }
 }
 
 /// An agent's words go into reports and onto terminals.

@@ -209,11 +209,15 @@ impl JobState {
         let confirmed = match probe.expect {
             Expect::Anyone => Ok(None),
             Expect::Agent(index) => {
-                let expected = usize::try_from(index.0).ok().and_then(|index| self.job.agents.get(index));
+                let expected = usize::try_from(index.0)
+                    .ok()
+                    .and_then(|index| self.job.agents.get(index));
                 identity::confirm(packet, &self.job.key, token, expected).map(Some)
             }
         };
-        let Some(probe) = self.probe_mut(place) else { return };
+        let Some(probe) = self.probe_mut(place) else {
+            return;
+        };
         match confirmed {
             Ok(identity) => {
                 probe.answered(number, at);

@@ -97,7 +97,8 @@ impl Sockets {
                 socket.probe_path_mtu()?;
             }
             let port = socket.local_address()?.port();
-            let socket = mesh_net::register(socket).map_err(|error| Errno::of(&error).unwrap_or(Errno::INVALID))?;
+            let socket =
+                mesh_net::register(socket).map_err(|error| Errno::of(&error).unwrap_or(Errno::INVALID))?;
             place.insert(Udp { socket, port });
         }
         Ok(lane)

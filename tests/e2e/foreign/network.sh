@@ -4,7 +4,7 @@
 # what `mesh run --inventory` needs is written to DIR/inventory.yaml.
 #
 #   network.sh up DIR MESH      raise it, with agents from the binary MESH
-#   network.sh exec DIR NS ...  run a command in a namespace: sw, alpha, beta, gamma, or pod-alpha ...
+#   network.sh exec DIR NS ...  run a command in a namespace: sw, alpha, pod-alpha, server-alpha ...
 #   network.sh down DIR         take it down
 #
 # Names of namespaces begin with a prefix kept in DIR/prefix, so several can stand side by side.
@@ -32,9 +32,7 @@ start() { # NAME NAMESPACE COMMAND...: in the background, its process id in DIR/
 node_up() {
   local node=$1 ip=198.51.100.${number[$1]} net=${subnet[$1]} other
   ip netns add "$prefix-$node"
-  ip netns add "$prefix-pod-$node"
   ns "$node" ip link set lo up
-  ns "pod-$node" ip link set lo up
   ip -n "$prefix-sw" link add "to-$node" type veth peer name uplink0 netns "$prefix-$node"
   ip -n "$prefix-sw" link set "to-$node" master fabric up
   ns "$node" ip addr add "$ip/24" dev uplink0
@@ -43,12 +41,8 @@ node_up() {
   ns "$node" ip link add podbr type bridge
   ns "$node" ip addr add "$net.1/24" dev podbr
   ns "$node" ip link set podbr mtu 1450 up
-  ns "$node" ip link add cni7 type veth peer name eth0 netns "$prefix-pod-$node"
-  ns "$node" ip link set cni7 mtu 1450 master podbr up
-  local host
-  for host in 5 7 9; do ns "pod-$node" ip addr add "$net.$host/24" dev eth0; done
-  ns "pod-$node" ip link set eth0 mtu 1450 up
-  ns "pod-$node" ip route add default via "$net.1" src "$net.5"
+  pod_up "$node" pod cni7 "$net" "$net.5/24"
+  pod_up "$node" server cni8 "$net" "$net.7/24" "$net.9/24"
   ns "$node" ip link add tun7 type vxlan id 7 dstport $vxlan_port local "$ip" dev uplink0 nolearning
   ns "$node" ip addr add "$net.0/32" dev tun7
   ns "$node" ip link set tun7 address "02:00:00:00:07:${number[$node]}" mtu 1450 up
@@ -60,6 +54,18 @@ node_up() {
   done
   ns "$node" sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0
   services "$node" | ns "$node" nft -f -
+}
+
+pod_up() { # NODE KIND PORT SUBNET ADDRESS...: agents stand in `pod`, what the services lead to in `server`
+  local node=$1 pod=$2-$1 port=$3 net=$4 address
+  shift 4
+  ip netns add "$prefix-$pod"
+  ns "$pod" ip link set lo up
+  ns "$node" ip link add "$port" type veth peer name eth0 netns "$prefix-$pod"
+  ns "$node" ip link set "$port" mtu 1450 master podbr up
+  for address in "$@"; do ns "$pod" ip addr add "$address" dev eth0; done
+  ns "$pod" ip link set eth0 mtu 1450 up
+  ns "$pod" ip route add default via "$net.1"
 }
 
 services() {
@@ -92,12 +98,12 @@ servers() {
   start api alpha openssl s_server -accept 8443 -key "$dir/api.key" -cert "$dir/api.crt" -quiet
   local node
   for node in alpha gamma; do
-    start "dns-$node" "pod-$node" dnsmasq --keep-in-foreground --no-resolv --no-hosts --conf-file=/dev/null \
+    start "dns-$node" "server-$node" dnsmasq --keep-in-foreground --no-resolv --no-hosts --conf-file=/dev/null \
       --pid-file= --listen-address="${subnet[$node]}.7" --bind-interfaces \
       --address=/kubernetes.default.svc.cluster.local/10.43.0.1
   done
-  start echo-tcp pod-beta socat "TCP-LISTEN:8080,bind=${subnet[beta]}.9,fork,reuseaddr" PIPE
-  start echo-udp pod-beta socat "UDP-RECVFROM:8081,bind=${subnet[beta]}.9,fork" PIPE
+  start echo-tcp server-beta socat "TCP-LISTEN:8080,bind=${subnet[beta]}.9,fork,reuseaddr,backlog=128" PIPE
+  start echo-udp server-beta socat "UDP-RECVFROM:8081,bind=${subnet[beta]}.9,fork" PIPE
 }
 
 agents() {
@@ -135,8 +141,8 @@ wait_until_ready() { # every agent says `ready`, every server listens
   for log in "$dir"/agent-*.log; do
     timeout 20 grep -q ready <(tail -n +1 -f "$log") || { echo "no agent: $(cat "$log")" >&2; exit 1; }
   done
-  listens alpha 'sport = :8443' && listens pod-beta 'sport = :8080' && listens pod-beta 'sport = :8081'
-  listens pod-alpha 'sport = :53' && listens pod-gamma 'sport = :53'
+  listens alpha 'sport = :8443' && listens server-beta 'sport = :8080' && listens server-beta 'sport = :8081'
+  listens server-alpha 'sport = :53' && listens server-gamma 'sport = :53'
 }
 
 listens() {
