@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 
 pub(crate) use self::duration::Span;
 pub(crate) use self::probe_args::{ProbeArgs, TlsArgs};
-use crate::command::{completion::CompletionArgs, probe::AgentArgs, run::RunArgs, version::VersionArgs};
+use crate::command::{completion::CompletionArgs, lab::LabArgs, probe::AgentArgs, run::RunArgs, version::VersionArgs};
 use crate::exit_code::ExitCode;
 
 /// Finds out, by trying it, whether every node of a Kubernetes cluster can reach every other, and says where and why
@@ -34,6 +34,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Probe everything once, report, exit by the verdict
     Run(RunArgs),
+    /// Raise a cluster-shaped network on this machine, and try mesh on it; needs no cluster
+    Lab(LabArgs),
     /// Be an agent: probe on request, and answer probes
     Probe(AgentArgs),
     /// Print the completion script of a shell

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod completion;
+pub(crate) mod lab;
 pub(crate) mod probe;
 pub(crate) mod run;
 pub(crate) mod version;
@@ -14,6 +15,7 @@ use crate::failure::Failure;
 pub(crate) fn execute(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Run(args) => run::run(&args),
+        Command::Lab(args) => lab::lab(args),
         Command::Probe(args) => probe::probe(args),
         Command::Completion(args) => completion::completion(&args),
         Command::Version(args) => version::version(&args),

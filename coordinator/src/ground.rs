@@ -1,6 +1,7 @@
 //! Grounds: where the agents of a run stand. A ground raises them, or finds them standing, and says how to reach each.
 
 pub(crate) mod inventory;
+pub(crate) mod lab;
 
 use std::net::IpAddr;
 

@@ -10,6 +10,7 @@ mod ground;
 mod inventory;
 mod link;
 mod output;
+mod render;
 
 use std::process::ExitCode;
 

@@ -3,7 +3,9 @@
 //! Tasks: the link's server, the responder's two (UDP, TCP), the datagram engine, one per plan and one per TCP
 //! connection of either side. All end with the runtime; none holds anything that must be finished.
 
+use std::fs::{File, Permissions};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -12,6 +14,7 @@ use mesh_proto::{AgentIdentity, BootId};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
@@ -167,27 +170,43 @@ fn bind_unix(path: &Path) -> Result<(UnixListener, Unlink), AgentError> {
         path: path.to_owned(),
         what,
     };
-    if let Ok(there) = std::fs::symlink_metadata(path) {
-        if !there.file_type().is_socket() {
-            return Err(in_the_way("a file that is no socket stands there"));
-        }
-        if std::os::unix::net::UnixStream::connect(path).is_ok() {
-            return Err(in_the_way("another agent listens there"));
-        }
-        // Left behind by one that was killed.
-        std::fs::remove_file(path).map_err(|source| AgentError::Listen {
-            at: path.display().to_string(),
-            source,
-        })?;
-    }
     let failed = |source| AgentError::Listen {
         at: path.display().to_string(),
         source,
     };
-    let listener = UnixListener::bind(path).map_err(failed)?;
+    if let Ok(there) = std::fs::symlink_metadata(path) {
+        if !there.file_type().is_socket() {
+            return Err(in_the_way("a file that is no socket stands there"));
+        }
+        match std::os::unix::net::UnixStream::connect(path) {
+            Ok(_) => return Err(in_the_way("another agent listens there")),
+            // Left behind by one that was killed.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(path).map_err(failed)?;
+            }
+            // Somebody else's, as likely as not.
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    let listener = listen_for_owner(path).map_err(failed)?;
     let unlink = Unlink(path.to_owned());
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    let listener = UnixListener::from_std(listener).map_err(failed)?;
     Ok((listener, unlink))
+}
+
+/// A listening socket that only its owner may connect to, from the moment that it is there: the file gets the mode of
+/// the descriptor (Linux `net/unix/af_unix.c`, unix_bind).
+fn listen_for_owner(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
+    /// As in the standard library.
+    const BACKLOG: i32 = 128;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    let file = File::from(OwnedFd::from(socket));
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    let socket = Socket::from(OwnedFd::from(file));
+    socket.bind(&SockAddr::unix(path)?)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 fn read_ca(path: &Path) -> Result<RootCertStore, AgentError> {

@@ -6,10 +6,13 @@
 //! dropped. Sockets are kept for the agent's life, one per flow: overlays and bonds choose paths by the source port.
 
 mod job;
+mod machine;
 mod sockets;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -25,6 +28,7 @@ use crate::moment::{Clock, Moment};
 #[derive(Debug, Clone)]
 pub(crate) struct DatagramEngine {
     jobs: mpsc::UnboundedSender<Job>,
+    dropped: Arc<AtomicU32>,
 }
 
 /// While probes are under way error queues are looked at this often: an ICMP error does not wake a reader.
@@ -34,8 +38,14 @@ impl DatagramEngine {
     /// Starts the engine's task on the current runtime.
     pub(crate) fn start(clock: Clock) -> Self {
         let (jobs, incoming) = mpsc::unbounded_channel();
-        tokio::spawn(Engine::new(clock, incoming).run());
-        Self { jobs }
+        let dropped = Arc::new(AtomicU32::new(0));
+        tokio::spawn(Engine::new(clock, incoming, dropped.clone()).run());
+        Self { jobs, dropped }
+    }
+
+    /// Answers that the kernel dropped so far, since the engine read its sockets too late.
+    pub(crate) fn dropped(&self) -> u32 {
+        self.dropped.load(Ordering::Relaxed)
     }
 
     /// Hands a job over; what was seen comes by the job's channel, which closes when all is seen.
@@ -49,20 +59,18 @@ struct Engine {
     clock: Clock,
     incoming: mpsc::UnboundedReceiver<Job>,
     sockets: Sockets,
-    jobs: HashMap<u64, JobState>,
+    jobs: BTreeMap<u64, JobState>,
     next_job: u64,
     /// When to look at a probe again: moment, job, place in the job.
     wakes: BinaryHeap<Reverse<(Moment, u64, usize)>>,
-    /// Packets that are due and wait for the pacer.
-    due: VecDeque<Due>,
     /// Which try a token is of.
     tries: HashMap<Token, (u64, usize, u32)>,
     next_token: u64,
+    dropped: Arc<AtomicU32>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Due {
-    job: u64,
     probe: usize,
     number: u32,
     lane: Lane,
@@ -70,7 +78,7 @@ struct Due {
 }
 
 impl Engine {
-    fn new(clock: Clock, incoming: mpsc::UnboundedReceiver<Job>) -> Self {
+    fn new(clock: Clock, incoming: mpsc::UnboundedReceiver<Job>, dropped: Arc<AtomicU32>) -> Self {
         let mut salt = [0; 8];
         // Without randomness tokens merely begin at 0.
         let _ = getrandom::fill(&mut salt);
@@ -78,12 +86,12 @@ impl Engine {
             clock,
             incoming,
             sockets: Sockets::default(),
-            jobs: HashMap::new(),
+            jobs: BTreeMap::new(),
             next_job: 0,
             wakes: BinaryHeap::new(),
-            due: VecDeque::new(),
             tries: HashMap::new(),
             next_token: u64::from_be_bytes(salt),
+            dropped,
         }
     }
 
@@ -128,18 +136,14 @@ impl Engine {
         }
         let now = self.clock.now();
         let timer = self.wakes.peek().map(|Reverse((at, ..))| *at);
-        let paced = self
-            .due
-            .front()
-            .and_then(|due| self.jobs.get(&due.job))
-            .map(|job| job.may_send_at(now));
+        let paced = self.jobs.values().filter_map(|job| job.may_send_at(now)).min();
         [timer, paced, Some(now + TICK)].into_iter().flatten().min()
     }
 
     fn drain(&mut self) {
         let (sockets, tries, jobs) = (&mut self.sockets, &self.tries, &mut self.jobs);
         let mut touched = Vec::new();
-        sockets.drain(|token, incoming| {
+        let dropped = sockets.drain(|token, incoming| {
             let Some((job, place, number)) = tries.get(&token).copied() else {
                 return;
             };
@@ -147,12 +151,13 @@ impl Engine {
             match incoming {
                 Incoming::Icmp { from, at } => state.handle_echo(place, number, from, at),
                 Incoming::Udp { packet, from, at } => {
-                    state.handle_datagram(place, number, token, packet, from, at)
+                    state.handle_datagram(place, number, token, packet, from, at);
                 }
                 Incoming::Error(error) => state.handle_error(place, number, &error),
             }
             touched.push((job, place));
         });
+        self.dropped.fetch_add(dropped, Ordering::Relaxed);
         // An answer may be the last one that a probe waits for.
         let now = self.clock.now();
         for (job, place) in touched {
@@ -177,7 +182,6 @@ impl Engine {
         for number in gone {
             self.jobs.remove(&number);
             self.tries.retain(|_, (job, ..)| *job != number);
-            self.due.retain(|due| due.job != number);
         }
     }
 
@@ -188,19 +192,21 @@ impl Engine {
         };
         let Some(probe) = job.probe_mut(place) else { return };
         probe.machine.handle_timeout(now);
+        let mut due = Vec::new();
         while let Some((try_number, lane, size)) = probe.machine.poll_transmit(now) {
-            self.due.push_back(Due {
-                job: number,
+            due.push(Due {
                 probe: place,
                 number: try_number,
                 lane,
                 size,
             });
         }
-        if probe.machine.is_done() {
+        let (done, deadline) = (probe.machine.is_done(), probe.machine.next_deadline());
+        job.queue(due);
+        if done {
             let sockets = &self.sockets;
             job.finish(place, |lane| sockets.port_of(lane));
-        } else if let Some(at) = probe.machine.next_deadline() {
+        } else if let Some(at) = deadline {
             // A deadline that has passed is one that waits for the pacer: look again soon.
             self.wakes
                 .push(Reverse((at.max(now + Duration::from_millis(1)), number, place)));
@@ -208,29 +214,28 @@ impl Engine {
     }
 
     fn send_due(&mut self) {
-        while let Some(due) = self.due.front().copied() {
-            let now = self.clock.now();
-            let Some(job) = self.jobs.get_mut(&due.job) else {
-                self.due.pop_front();
-                continue;
-            };
-            if !job.may_send(now) {
-                return;
+        // Each job at its own pace: a slow one does not hold the others up.
+        let numbers: Vec<u64> = self.jobs.keys().copied().collect();
+        for number in numbers {
+            loop {
+                let now = self.clock.now();
+                let Some(due) = self.jobs.get_mut(&number).and_then(|job| job.next_due(now)) else {
+                    break;
+                };
+                self.send(number, due, now);
             }
-            self.due.pop_front();
-            self.send(due, now);
         }
     }
 
-    fn send(&mut self, due: Due, now: Moment) {
+    fn send(&mut self, number: u64, due: Due, now: Moment) {
         let token = Token(self.next_token);
         self.next_token = self.next_token.wrapping_add(1);
-        let Some(job) = self.jobs.get_mut(&due.job) else {
+        let Some(job) = self.jobs.get_mut(&number) else {
             return;
         };
         let Some(probe) = job.probe(due.probe) else { return };
         let to = probe.to;
-        self.tries.insert(token, (due.job, due.probe, due.number));
+        self.tries.insert(token, (number, due.probe, due.number));
         job.sent(due.probe, due.number, now);
         let packet = job.packet(due.probe, due.lane, token, due.size);
         let result = self
@@ -241,7 +246,7 @@ impl Engine {
                 self.drain();
                 self.sockets.send(due.lane, packet.as_deref(), token, to)
             });
-        let Some(job) = self.jobs.get_mut(&due.job) else {
+        let Some(job) = self.jobs.get_mut(&number) else {
             return;
         };
         match result {
@@ -249,7 +254,7 @@ impl Engine {
             Err(error) => {
                 let told = self.sockets.local_mtu(due.lane, error);
                 job.refused(due.probe, due.number, failure::of_errno(error, "sendmsg"), told);
-                self.wakes.push(Reverse((now, due.job, due.probe)));
+                self.wakes.push(Reverse((now, number, due.probe)));
             }
         }
     }

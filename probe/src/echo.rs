@@ -61,7 +61,7 @@ const WAVES: u8 = 3;
 /// An answer that is this late is taken for lost when the flow is tried again, unless round trips are slower.
 const SETTLE: Duration = Duration::from_millis(300);
 /// An ICMP error came and no answer: the path speaks, and need not be waited for as long as silence.
-const AFTER_ERROR: Duration = Duration::from_millis(1_000);
+const AFTER_ERROR: Duration = Duration::from_secs(1);
 
 impl EchoProbe {
     pub(crate) fn start(config: EchoConfig, now: Moment) -> Self {

@@ -24,6 +24,8 @@ mod service;
 mod starvation;
 mod stream;
 mod tcp;
+#[cfg(test)]
+mod test_place;
 mod tls;
 
 pub use self::agent::{AgentError, run_agent};

@@ -67,7 +67,7 @@ mod tests {
                 prop_assert!(pacer.ready_at(now) > now);
                 prop_assert!(at_once <= burst);
                 sent += u64::from(at_once);
-                let most = u64::from(burst) + now.0.as_micros() as u64 * u64::from(rate) / 1_000_000 + 1;
+                let most = u64::from(burst) + u64::try_from(now.0.as_micros()).unwrap() * u64::from(rate) / 1_000_000 + 1;
                 prop_assert!(sent <= most, "{sent} of {most}");
             }
         }

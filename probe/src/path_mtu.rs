@@ -5,7 +5,7 @@
 //! and nothing tells the sender, the largest size that passes is searched, sixteen sizes at once. Sizes are whole IP
 //! packets in bytes.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mesh_proto::{Failure, Micros, Observation, PathMtu, ProbeId, Reason};
@@ -267,11 +267,11 @@ impl PathMtuProbe {
     /// Tries up to sixteen sizes between one that passes and one that vanishes, until they are neighbours.
     fn search(&mut self, passes: u32, vanishes: u32, now: Moment) {
         // The smallest size above the largest that passed and that was tried: nothing from there on passes.
-        let tried: BTreeMap<u32, ()> = self.packets.iter().map(|of| (of.size, ())).collect();
+        let tried: BTreeSet<u32> = self.packets.iter().map(|of| of.size).collect();
         let vanishes = tried
             .range(passes + 1..)
             .next()
-            .map_or(vanishes, |(size, ())| (*size).min(vanishes));
+            .map_or(vanishes, |size| (*size).min(vanishes));
         let gap = vanishes.saturating_sub(passes);
         if gap <= 1 {
             self.outcome = Some(Outcome::Vanishes { largest: passes });

@@ -50,7 +50,7 @@ pub(crate) async fn run_plan(
     means: Means,
     out: mpsc::Sender<mesh_proto::Observation>,
 ) -> Summary {
-    let watch = Watch::start(means.clock);
+    let watch = Watch::start(means.clock, &means.engine);
     let (seen, mut sightings) = mpsc::unbounded_channel();
     let (datagrams, streams): (Vec<_>, Vec<_>) = plan
         .probes
@@ -80,6 +80,7 @@ pub(crate) async fn run_plan(
             times.add(seen.kind, &seen.rtts);
             seen.observation.starved = watch.is_serious();
             if out.send(seen.observation).await.is_err() {
+                sightings.close();
                 break;
             }
         }
@@ -105,7 +106,8 @@ impl Streams {
         let clock = self.means.clock;
         let begin = clock.now();
         let count = u32::try_from(probes.len()).unwrap_or(u32::MAX).max(1);
-        let places = Arc::new(Semaphore::new(MOST_FLOWS.min(open_files() / 2).max(1)));
+        let most = MOST_FLOWS.min(open_files() / 2).max(1);
+        let places = Arc::new(Semaphore::new(most));
         let mut tasks = JoinSet::new();
         for (place, probe) in (0..).zip(probes) {
             tokio::time::sleep_until(clock.instant(begin + self.spread * place / count)).await;
@@ -114,7 +116,9 @@ impl Streams {
                     tokio::time::sleep_until(clock.instant(pacer.ready_at(clock.now()))).await;
                 }
             }
-            let Ok(taken) = places.clone().acquire_many_owned(u32::from(probe.flows)).await else {
+            // A probe of more flows than there are places takes them all.
+            let wanted = u32::try_from(most.min(probe.flows.into())).unwrap_or(1);
+            let Ok(taken) = places.clone().acquire_many_owned(wanted).await else {
                 break;
             };
             if self.seen.is_closed() {

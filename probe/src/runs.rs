@@ -6,79 +6,105 @@ use std::time::Duration;
 
 use mesh_proto::wire::Prepare;
 use mesh_proto::{AgentIndex, AgentKey, ProbeKind, Tally};
+use tokio::sync::watch;
 
 use crate::echo_packet::{MacKey, Request, read_request};
 use crate::moment::Moment;
 
-/// One run.
+/// One run, for those who work on it.
 #[derive(Debug, Clone)]
 pub(crate) struct Run {
     pub(crate) key: MacKey,
     pub(crate) own: AgentIndex,
     pub(crate) agents: Arc<[AgentKey]>,
-    used: Moment,
-    received: BTreeMap<(AgentIndex, ProbeKind), u64>,
+    stopped: watch::Receiver<bool>,
 }
 
 /// All runs, a few at the most.
 #[derive(Debug, Default)]
 pub(crate) struct Runs {
-    by_id: BTreeMap<String, Run>,
+    by_id: BTreeMap<String, Open>,
+}
+
+/// A run in the table.
+#[derive(Debug)]
+struct Open {
+    run: Run,
+    stop: watch::Sender<bool>,
+    used: Moment,
+    received: BTreeMap<(AgentIndex, ProbeKind), u64>,
 }
 
 /// More than one operator will start by mistake; each costs a MAC per request that comes in.
 const MOST: usize = 8;
 /// A coordinator that was killed sends no Stop.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
+const FORGOTTEN_AFTER: Duration = Duration::from_mins(10);
+
+impl Run {
+    /// Waits until the coordinator ends the run. Plans of a run that was merely forgotten go on.
+    pub(crate) async fn stopped(&self) {
+        if self.stopped.clone().wait_for(|stopped| *stopped).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
 
 impl Runs {
     /// Opens a run. The one that was not used for longest makes room.
     pub(crate) fn open(&mut self, prepare: Prepare, now: Moment) {
-        self.by_id.retain(|_, run| now.since(run.used) < FORGOTTEN_AFTER);
+        self.by_id
+            .retain(|_, open| now.since(open.used) < FORGOTTEN_AFTER);
         while self.by_id.len() >= MOST && !self.by_id.contains_key(&prepare.run_id) {
             let oldest = self
                 .by_id
                 .iter()
-                .min_by_key(|(_, run)| run.used)
+                .min_by_key(|(_, open)| open.used)
                 .map(|(id, _)| id.clone());
             let Some(oldest) = oldest else { break };
             self.by_id.remove(&oldest);
         }
+        let (stop, stopped) = watch::channel(false);
         let run = Run {
             key: MacKey::new(&prepare.key),
             own: prepare.own,
             agents: prepare.agents.into(),
+            stopped,
+        };
+        let open = Open {
+            run,
+            stop,
             used: now,
             received: BTreeMap::new(),
         };
-        self.by_id.insert(prepare.run_id, run);
+        self.by_id.insert(prepare.run_id, open);
     }
 
     /// A run that was opened and not forgotten.
-    pub(crate) fn get(&mut self, id: &str, now: Moment) -> Option<&Run> {
-        let run = self.by_id.get_mut(id)?;
-        run.used = now;
-        Some(run)
+    pub(crate) fn get(&mut self, id: &str, now: Moment) -> Option<Run> {
+        let open = self.by_id.get_mut(id)?;
+        open.used = now;
+        Some(open.run.clone())
     }
 
-    /// Forgets a run; what it received from whom.
+    /// Ends a run and its plans, and forgets it; what it received from whom.
     pub(crate) fn close(&mut self, id: &str) -> Option<Vec<Tally>> {
-        let run = self.by_id.remove(id)?;
+        let open = self.by_id.remove(id)?;
+        open.stop.send_replace(true);
         let tally = |((from, kind), requests)| Tally { from, kind, requests };
-        Some(run.received.into_iter().map(tally).collect())
+        Some(open.received.into_iter().map(tally).collect())
     }
 
     /// The request in a packet, if one of the runs' agents sent it, with the run's key. It is counted.
     pub(crate) fn admit(&mut self, packet: &[u8], now: Moment) -> Option<(Request, MacKey)> {
-        for run in self.by_id.values_mut() {
-            if let Some(request) = read_request(packet, &run.key) {
-                let known = usize::try_from(request.from.0).is_ok_and(|from| from < run.agents.len());
+        for open in self.by_id.values_mut() {
+            if let Some(request) = read_request(packet, &open.run.key) {
+                let known = usize::try_from(request.from.0).is_ok_and(|from| from < open.run.agents.len());
                 if !known {
                     return None;
                 }
-                run.used = now;
-                *run.received.entry((request.from, request.kind)).or_default() += 1;
-                return Some((request, run.key.clone()));
+                open.used = now;
+                *open.received.entry((request.from, request.kind)).or_default() += 1;
+                return Some((request, open.run.key.clone()));
             }
         }
         None

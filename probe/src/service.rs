@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mesh_net::IcmpSocket;
 use mesh_proto::wire::{Prepare, Prepared, WireError, v1};
-use mesh_proto::{AgentIdentity, IcmpMode, Observation, Plan, Port, Starvation, check_protocol};
+use mesh_proto::{AgentIdentity, Expect, IcmpMode, Observation, Plan, Port, Starvation, check_protocol};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -28,6 +28,10 @@ pub(crate) struct Service {
 
 /// What a coordinator may ask for at once; a larger plan is a mistake, or worse.
 const MOST_PROBES: usize = 1_000_000;
+/// A hash over ports has shown all its paths long before; each UDP flow is a socket that is kept.
+const MOST_FLOWS: u16 = 512;
+/// Of all flows of a probe; a flow that loses is tried up to three times as often.
+const MOST_TRIES: u32 = 3_000;
 /// Observations in one message.
 const BATCH: usize = 256;
 /// And how long the first of them waits for the others.
@@ -55,7 +59,7 @@ impl Service {
     fn run(&self, id: &str) -> Result<Run, Status> {
         let now = self.means.clock.now();
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        runs.get(id, now).cloned().ok_or_else(|| {
+        runs.get(id, now).ok_or_else(|| {
             Status::not_found("the agent does not know this run: it was restarted, or has eight newer ones")
         })
     }
@@ -114,11 +118,17 @@ impl Agent for Service {
         }
         let plan = Plan::from_wire(&message).map_err(|error| malformed(&error))?;
         let run = self.run(&message.run_id)?;
+        check(&plan, run.agents.len())?;
         tracing::debug!(run = %message.run_id, probes = plan.probes.len(), "probing");
         let (replies, stream) = mpsc::channel(MESSAGES);
         let means = self.means.clone();
         tokio::spawn(async move {
+            let stopped = run.clone();
             tokio::select! {
+                () = stopped.stopped() => {
+                    // A coordinator that does not read does not miss it either.
+                    let _ = replies.try_send(Err(Status::aborted("the run was stopped")));
+                }
                 () = replies.closed() => tracing::debug!("the coordinator is gone, the plan is dropped"),
                 () = stream_plan(plan, run, means, &replies) => {}
             }
@@ -144,6 +154,28 @@ impl Agent for Service {
             starvation: Some(Starvation::default().to_wire()),
         }))
     }
+}
+
+/// Refuses what no coordinator of ours plans, before it costs memory or sockets.
+fn check(plan: &Plan, agents: usize) -> Result<(), Status> {
+    for probe in &plan.probes {
+        let tries = u32::from(probe.flows) * u32::from(probe.tries);
+        if probe.flows > MOST_FLOWS || tries > MOST_TRIES {
+            return Err(Status::invalid_argument(format!(
+                "{} flows and {tries} tries of one probe are more than {MOST_FLOWS} and {MOST_TRIES}",
+                probe.flows
+            )));
+        }
+        if let Expect::Agent(index) = probe.expect
+            && usize::try_from(index.0).map_or(true, |index| index >= agents)
+        {
+            return Err(Status::invalid_argument(format!(
+                "agent {} is not one of the run's {agents}",
+                index.0
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn malformed(error: &WireError) -> Status {

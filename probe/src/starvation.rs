@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mesh_proto::{Millis, Starvation};
 
+use crate::datagram::DatagramEngine;
 use crate::moment::Clock;
 
 /// Watches over the runtime while a plan runs. The task that measures ends when the watch is dropped.
@@ -12,6 +13,8 @@ use crate::moment::Clock;
 pub(crate) struct Watch {
     seen: Arc<Mutex<Starvation>>,
     task: tokio::task::AbortHandle,
+    engine: DatagramEngine,
+    dropped_before: u32,
 }
 
 const TICK: Duration = Duration::from_millis(100);
@@ -21,7 +24,7 @@ const SERIOUS: Millis = Millis(1_000);
 
 impl Watch {
     /// Starts to measure.
-    pub(crate) fn start(clock: Clock) -> Self {
+    pub(crate) fn start(clock: Clock, engine: &DatagramEngine) -> Self {
         let seen = Arc::new(Mutex::new(Starvation::default()));
         let shared = seen.clone();
         let task = tokio::spawn(async move {
@@ -41,17 +44,23 @@ impl Watch {
         Self {
             seen,
             task: task.abort_handle(),
+            engine: engine.clone(),
+            dropped_before: engine.dropped(),
         }
     }
 
     /// What was measured so far.
     pub(crate) fn so_far(&self) -> Starvation {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        Starvation {
+            dropped_by_socket: self.engine.dropped().wrapping_sub(self.dropped_before),
+            ..*self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        }
     }
 
     /// Whether silence may be our own fault.
     pub(crate) fn is_serious(&self) -> bool {
-        self.so_far().longest >= SERIOUS
+        let so_far = self.so_far();
+        so_far.longest >= SERIOUS || so_far.dropped_by_socket > 0
     }
 }
 

@@ -91,15 +91,26 @@ impl Connected {
                 ..Failure::new(Reason::WrongResponder)
             }),
             Ok(Err(error)) if Errno::of(&error) == Some(Errno::TIMED_OUT) => Err(self.stalled()),
-            Ok(Err(error)) => Err(of_io(&self.stream, &error, "read")),
+            Ok(Err(error)) => Err(self.broken(&error)),
             Err(_) => Err(self.stalled()),
         }
     }
 
     fn stalled(&self) -> Failure {
-        let stalled = Failure::new(Reason::DataStalled);
-        // An ICMP error that came meanwhile says more: too big, prohibited.
-        more_telling(drain(&self.stream, "read"), Some(stalled.clone())).unwrap_or(stalled)
+        match self.stream.take_error() {
+            // An ICMP error that came meanwhile says more. It does not wake a reader: epoll tells EPOLLERR alone.
+            Ok(Some(error)) => self.broken(&error),
+            _ => Failure::new(Reason::DataStalled),
+        }
+    }
+
+    /// An errno of an open connection stems from what came in, a reset or an ICMP error, not from the own kernel's
+    /// refusal; of the latter the kernel keeps no sender (Linux `net/ipv4/tcp_ipv4.c`, tcp_v4_err).
+    fn broken(&self, error: &io::Error) -> Failure {
+        Failure {
+            local: None,
+            ..of_io(&self.stream, error, "read")
+        }
     }
 
     /// The attempt that this connection was, if its conversation failed.
@@ -134,10 +145,9 @@ fn of_io(socket: &impl std::os::fd::AsFd, error: &io::Error, call: &str) -> Fail
     }
     match Errno::of(error) {
         Some(Errno::REFUSED) => Failure::new(Reason::Refused),
-        Some(Errno::RESET) => Failure::new(Reason::Reset),
+        // EPIPE: the other side closed; what was written after that was answered by a reset.
+        Some(Errno::RESET | Errno::BROKEN_PIPE) => Failure::new(Reason::Reset),
         Some(Errno::TIMED_OUT) => Failure::new(Reason::Timeout),
-        // The other side closed; what was written after that was answered by a reset.
-        Some(Errno::BROKEN_PIPE) => Failure::new(Reason::Reset),
         Some(errno) => of_errno(errno, call),
         None => Failure {
             detail: Some(error.to_string()),

@@ -1,6 +1,7 @@
 //! TLS with the API service: a handshake, and the certificate that was shown. It need not be trusted, unless a CA is
 //! given: what is under test is the path, and a certificate says who stands at its end.
 
+use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,9 +47,8 @@ pub(crate) async fn attempt(
         .await;
     let certificate = shown.take();
     let failure = match handshake {
-        Ok(None) => None,
-        // It speaks TLS; what it says is no.
-        Ok(Some(Error::AlertReceived(_))) => None,
+        // An alert: it speaks TLS; what it says is no.
+        Ok(None | Some(Error::AlertReceived(_))) => None,
         Ok(Some(error)) => Some(Failure {
             detail: Some(words(&error)),
             ..Failure::new(Reason::WrongResponder)
@@ -191,8 +191,16 @@ fn read(der: &CertificateDer<'_>, verified: bool) -> Option<Certificate> {
         issuer: certificate.issuer().to_string(),
         names: names.unwrap_or_default(),
         not_after: certificate.validity().not_after.timestamp(),
-        sha256: digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
+        sha256: hex(digest.as_ref()),
         verified,
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
     })
 }
 

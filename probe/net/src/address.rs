@@ -38,3 +38,22 @@ pub(crate) fn to_in6_addr(address: Ipv6Addr) -> libc::in6_addr {
         s6_addr: address.octets(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn addresses_come_back_as_they_were(ip in any::<IpAddr>(), port in any::<u16>()) {
+            let address = SocketAddr::new(ip, port);
+            prop_assert_eq!(to_std(&from_std(address)), Some(address));
+            match ip {
+                IpAddr::V4(v4) => prop_assert_eq!(from_in_addr(to_in_addr(v4)), v4),
+                IpAddr::V6(v6) => prop_assert_eq!(from_in6_addr(to_in6_addr(v6)), v6),
+            }
+        }
+    }
+}

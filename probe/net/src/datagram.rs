@@ -108,6 +108,8 @@ impl AsRawFd for DatagramSocket {
     }
 }
 
+/// For `map_err`, which hands errors over by value.
+#[expect(clippy::needless_pass_by_value, reason = "it stands in map_err")]
 pub(crate) fn errno(error: std::io::Error) -> Errno {
     Errno::of(&error).unwrap_or(Errno::INVALID)
 }
@@ -134,7 +136,7 @@ pub(crate) fn send_message(
 ) -> Result<(), Errno> {
     let to = address::from_std(to);
     let slices = [IoSlice::new(payload)];
-    let send = |control: &[ControlMessage<'_>]| {
+    let send_with = |control: &[ControlMessage<'_>]| {
         sendmsg(
             socket.as_raw_fd(),
             &slices,
@@ -150,16 +152,16 @@ pub(crate) fn send_message(
                 ipi_spec_dst: address::to_in_addr(source),
                 ipi_addr: libc::in_addr { s_addr: 0 },
             };
-            send(&[ControlMessage::Ipv4PacketInfo(&info)])
+            send_with(&[ControlMessage::Ipv4PacketInfo(&info)])
         }
         Some(IpAddr::V6(source)) => {
             let info = libc::in6_pktinfo {
                 ipi6_addr: address::to_in6_addr(source),
                 ipi6_ifindex: 0,
             };
-            send(&[ControlMessage::Ipv6PacketInfo(&info)])
+            send_with(&[ControlMessage::Ipv6PacketInfo(&info)])
         }
-        None => send(&[]),
+        None => send_with(&[]),
     };
     sent.map(|_| ()).map_err(Errno::from)
 }
@@ -187,10 +189,10 @@ pub(crate) fn receive_message(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Resu
                 at = Some(RealTime::from_timespec(time.tv_sec(), time.tv_nsec()));
             }
             ControlMessageOwned::Ipv4PacketInfo(info) => {
-                to = Some(IpAddr::V4(address::from_in_addr(info.ipi_addr)))
+                to = Some(IpAddr::V4(address::from_in_addr(info.ipi_addr)));
             }
             ControlMessageOwned::Ipv6PacketInfo(info) => {
-                to = Some(IpAddr::V6(address::from_in6_addr(info.ipi6_addr)))
+                to = Some(IpAddr::V6(address::from_in6_addr(info.ipi6_addr)));
             }
             ControlMessageOwned::RxqOvfl(dropped) => dropped_total = dropped,
             _ => {}

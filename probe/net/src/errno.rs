@@ -32,6 +32,8 @@ impl Errno {
     pub const IN_PROGRESS: Self = Self(libc::EINPROGRESS);
     /// `EPIPE`: the other side has closed the connection.
     pub const BROKEN_PIPE: Self = Self(libc::EPIPE);
+    /// `ENOSPC`: a limit of the namespaces' number, among others.
+    pub const NO_SPACE: Self = Self(libc::ENOSPC);
     /// `ENOBUFS`: the device's queue is full.
     pub const NO_BUFFERS: Self = Self(libc::ENOBUFS);
 

@@ -6,7 +6,10 @@ mod datagram;
 mod device_mtu;
 mod errno;
 mod icmp;
+mod namespace;
 mod option;
+mod private_folder;
+mod privilege;
 mod process;
 mod queued_error;
 mod realtime;
@@ -17,7 +20,14 @@ pub use self::datagram::{DatagramSocket, Received};
 pub use self::device_mtu::device_mtu;
 pub use self::errno::Errno;
 pub use self::icmp::{IcmpAccess, IcmpOpenError, IcmpSocket};
-pub use self::process::{ProcessError, die_with_parent, raise_open_file_limit};
+pub use self::namespace::NetNamespace;
+pub use self::private_folder::PrivateFolder;
+pub use self::privilege::{
+    become_root_in_user_namespace, join_user_namespace_of, may_make_networks, private_run_directory,
+};
+pub use self::process::{
+    ProcessError, detach_output, die_with_parent, raise_open_file_limit, terminate, user_id,
+};
 pub use self::queued_error::{Origin, QueuedError, queued_error};
 pub use self::realtime::RealTime;
 pub use self::register::{OwnsDescriptor, register};

@@ -28,3 +28,19 @@ impl RealTime {
         self.0.checked_sub(earlier.0).map(Duration::from_nanos)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_back_gives_no_span() {
+        let (early, late) = (
+            RealTime::from_timespec(1, 999_999_999),
+            RealTime::from_timespec(2, 1),
+        );
+        assert_eq!(late.since(early), Some(Duration::from_nanos(2)));
+        assert_eq!(early.since(late), None);
+        assert_eq!(RealTime::from_timespec(-1, 5), RealTime(5));
+    }
+}

@@ -1,5 +1,6 @@
 //! One run's datagram probes inside the engine.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,8 @@ use mesh_proto::{
 };
 use tokio::sync::mpsc;
 
+use super::Due;
+use super::machine::Machine;
 use super::sockets::{Lane, Sockets};
 use crate::echo::{EchoConfig, EchoProbe};
 use crate::echo_packet::{ANSWER_LEN, MacKey, REQUEST_LEN, Request, Token, write_request};
@@ -47,6 +50,8 @@ pub(super) struct JobState {
     probes: Vec<Option<Probe>>,
     open: usize,
     starts: Vec<Moment>,
+    /// Packets that are due and wait for the pacer.
+    due: VecDeque<Due>,
 }
 
 pub(super) struct Probe {
@@ -58,12 +63,6 @@ pub(super) struct Probe {
     /// When each try left, by the clock that stamps what comes in.
     sent: Vec<Option<RealTime>>,
     responder: Option<AgentIdentity>,
-}
-
-pub(super) enum Machine {
-    Icmp { v6: bool, echo: EchoProbe },
-    Udp { v6: bool, echo: EchoProbe },
-    PathMtu { v6: bool, search: PathMtuProbe },
 }
 
 /// IP and UDP headers, for the sizes of whole packets (RFC 791, RFC 8200, RFC 768).
@@ -80,6 +79,7 @@ impl JobState {
             probes: Vec::new(),
             open: 0,
             starts: Vec::new(),
+            due: VecDeque::new(),
             job,
         };
         let planned = std::mem::take(&mut state.job.probes);
@@ -117,12 +117,22 @@ impl JobState {
         self.job.seen.is_closed()
     }
 
-    pub(super) fn may_send(&mut self, now: Moment) -> bool {
-        self.pacer.take(now)
+    /// Packets that are due, of one probe.
+    pub(super) fn queue(&mut self, due: Vec<Due>) {
+        self.due.extend(due);
     }
 
-    pub(super) fn may_send_at(&self, now: Moment) -> Moment {
-        self.pacer.ready_at(now)
+    /// The next packet that is due, if the pacer lets it go now.
+    pub(super) fn next_due(&mut self, now: Moment) -> Option<Due> {
+        if self.due.is_empty() || !self.pacer.take(now) {
+            return None;
+        }
+        self.due.pop_front()
+    }
+
+    /// When the next packet may go, if one waits.
+    pub(super) fn may_send_at(&self, now: Moment) -> Option<Moment> {
+        (!self.due.is_empty()).then(|| self.pacer.ready_at(now))
     }
 
     pub(super) fn probe(&self, place: usize) -> Option<&Probe> {
@@ -366,67 +376,4 @@ fn path_mtu_config(
         interval,
         timeout,
     })
-}
-
-impl Machine {
-    pub(super) fn poll_transmit(&mut self, now: Moment) -> Option<(u32, Lane, u32)> {
-        match self {
-            Self::Icmp { v6, echo } => echo
-                .poll_transmit(now)
-                .map(|transmit| (transmit.number, Lane::Icmp { v6: *v6 }, 0)),
-            Self::Udp { v6, echo } => {
-                let lane = |flow| Lane::Udp { v6: *v6, flow };
-                echo.poll_transmit(now)
-                    .map(|transmit| (transmit.number, lane(transmit.flow), 0))
-            }
-            Self::PathMtu { v6, search } => {
-                let lane = Lane::PathMtu { v6: *v6 };
-                search
-                    .poll_transmit(now)
-                    .map(|transmit| (transmit.number, lane, transmit.size))
-            }
-        }
-    }
-
-    fn handle_sent(&mut self, number: u32, now: Moment) {
-        match self {
-            Self::Icmp { echo, .. } | Self::Udp { echo, .. } => echo.handle_sent(number, now),
-            Self::PathMtu { search, .. } => search.handle_sent(number, now),
-        }
-    }
-
-    fn handle_answer(&mut self, number: u32, rtt: Duration) {
-        match self {
-            Self::Icmp { echo, .. } | Self::Udp { echo, .. } => echo.handle_answer(number, rtt),
-            Self::PathMtu { search, .. } => search.handle_answer(number, rtt),
-        }
-    }
-
-    fn handle_failure(&mut self, number: u32, failure: Failure, told: Option<u32>) {
-        match self {
-            Self::Icmp { echo, .. } | Self::Udp { echo, .. } => echo.handle_failure(number, failure),
-            Self::PathMtu { search, .. } => search.handle_failure(number, failure, told),
-        }
-    }
-
-    pub(super) fn handle_timeout(&mut self, now: Moment) {
-        match self {
-            Self::Icmp { echo, .. } | Self::Udp { echo, .. } => echo.handle_timeout(now),
-            Self::PathMtu { search, .. } => search.handle_timeout(now),
-        }
-    }
-
-    pub(super) fn next_deadline(&self) -> Option<Moment> {
-        match self {
-            Self::Icmp { echo, .. } | Self::Udp { echo, .. } => echo.next_deadline(),
-            Self::PathMtu { search, .. } => search.next_deadline(),
-        }
-    }
-
-    pub(super) fn is_done(&self) -> bool {
-        match self {
-            Self::Icmp { echo, .. } | Self::Udp { echo, .. } => echo.is_done(),
-            Self::PathMtu { search, .. } => search.is_done(),
-        }
-    }
 }

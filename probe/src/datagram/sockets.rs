@@ -57,12 +57,14 @@ pub(super) struct Sockets {
 struct Icmp {
     socket: AsyncFd<IcmpSocket>,
     identifier: u16,
+    dropped: u32,
 }
 
 #[derive(Debug)]
 struct Udp {
     socket: AsyncFd<DatagramSocket>,
     port: u16,
+    dropped: u32,
 }
 
 /// Larger than any answer of ours, and than the part of a packet that an ICMP error brings back.
@@ -77,7 +79,11 @@ impl Sockets {
             let socket = IcmpSocket::open(v6)?;
             let identifier = socket.kernel_identifier().unwrap_or_else(random_identifier);
             if let Ok(socket) = mesh_net::register(socket) {
-                place.insert(Icmp { socket, identifier });
+                place.insert(Icmp {
+                    socket,
+                    identifier,
+                    dropped: 0,
+                });
             }
         }
         Ok(Lane::Icmp { v6 })
@@ -99,7 +105,11 @@ impl Sockets {
             let port = socket.local_address()?.port();
             let socket =
                 mesh_net::register(socket).map_err(|error| Errno::of(&error).unwrap_or(Errno::INVALID))?;
-            place.insert(Udp { socket, port });
+            place.insert(Udp {
+                socket,
+                port,
+                dropped: 0,
+            });
         }
         Ok(lane)
     }
@@ -156,24 +166,31 @@ impl Sockets {
         .await;
     }
 
-    /// Reads all that is there, answers and errors, and hands over what carries a token of ours.
-    pub(super) fn drain(&mut self, mut take: impl FnMut(Token, Incoming<'_>)) {
+    /// Reads all that is there, answers and errors, and hands over what carries a token of ours. Says how many datagrams
+    /// the kernel has dropped since the last time, for want of room.
+    pub(super) fn drain(&mut self, mut take: impl FnMut(Token, Incoming<'_>)) -> u32 {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.resize(BUFFER, 0);
-        for (v6, icmp) in &self.icmp {
+        let mut dropped = 0;
+        for (v6, icmp) in &mut self.icmp {
+            let before = icmp.dropped;
             icmp.drain(*v6, &mut buffer, &mut take);
+            dropped += icmp.dropped.wrapping_sub(before);
         }
-        for (lane, udp) in &self.udp {
+        for (lane, udp) in &mut self.udp {
+            let before = udp.dropped;
             if let Some(mtu) = udp.drain(&mut buffer, &mut take) {
                 self.local_mtu.insert(*lane, mtu);
             }
+            dropped += udp.dropped.wrapping_sub(before);
         }
         self.buffer = buffer;
+        dropped
     }
 }
 
 impl Icmp {
-    fn drain(&self, v6: bool, buffer: &mut [u8], take: &mut impl FnMut(Token, Incoming<'_>)) {
+    fn drain(&mut self, v6: bool, buffer: &mut [u8], take: &mut impl FnMut(Token, Incoming<'_>)) {
         let socket = self.socket.get_ref();
         while let Ok(Some(error)) = socket.next_error(buffer) {
             let message = &buffer[..error.payload_len.min(buffer.len())];
@@ -181,10 +198,12 @@ impl Icmp {
                 take(token, Incoming::Error(error));
             }
         }
+        let dropped = &mut self.dropped;
         until_empty(&self.socket, |socket| {
             let Some((range, received)) = socket.receive(buffer)? else {
                 return Ok(false);
             };
+            note_drops(dropped, received.dropped_total);
             if let Some(token) = icmp_packet::token_of_reply(v6, self.identifier, &buffer[range]) {
                 take(
                     token,
@@ -201,7 +220,7 @@ impl Icmp {
 
 impl Udp {
     /// Says what the device takes, if the kernel told so.
-    fn drain(&self, buffer: &mut [u8], take: &mut impl FnMut(Token, Incoming<'_>)) -> Option<u32> {
+    fn drain(&mut self, buffer: &mut [u8], take: &mut impl FnMut(Token, Incoming<'_>)) -> Option<u32> {
         let mut local_mtu = None;
         while let Ok(Some(error)) = self.socket.get_ref().next_error(buffer) {
             if error.origin == mesh_net::Origin::Local && error.errno == Errno::TOO_BIG {
@@ -212,10 +231,12 @@ impl Udp {
                 take(token, Incoming::Error(error));
             }
         }
+        let dropped = &mut self.dropped;
         until_empty(&self.socket, |socket| {
             let Some(received) = socket.receive(buffer)? else {
                 return Ok(false);
             };
+            note_drops(dropped, received.dropped_total);
             let packet = &buffer[..received.len];
             if let Some(token) = echo_packet::token_of(packet) {
                 take(
@@ -230,6 +251,13 @@ impl Udp {
             Ok(true)
         });
         local_mtu
+    }
+}
+
+/// The kernel tells its count only beside a datagram, and only once it is not 0.
+fn note_drops(dropped: &mut u32, total: u32) {
+    if total != 0 {
+        *dropped = total;
     }
 }
 

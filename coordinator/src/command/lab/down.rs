@@ -1,0 +1,32 @@
+//! `mesh lab down`: end the process that holds the lab.
+
+use clap::Args;
+
+use super::standing::{Folder, NameArg, not_standing};
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+
+/// Flags of `mesh lab down`.
+#[derive(Debug, Args)]
+pub(super) struct DownArgs {
+    #[command(flatten)]
+    name: NameArg,
+}
+
+/// Takes a lab down and waits until it is gone.
+pub(super) fn down(args: &DownArgs) -> Result<ExitCode, Failure> {
+    let folder = Folder::of(&args.name);
+    let Some(standing) = folder.standing()? else {
+        // What was killed left its files.
+        let _ = folder.remove();
+        return Err(not_standing(&args.name));
+    };
+    let failed = |error: anyhow::Error| Failure::could_not_run(error.context("cannot take the lab down"));
+    let lock = folder.lock().map_err(|error| failed(error.into()))?;
+    // It has the lock, so the number is still its own.
+    mesh_net::terminate(standing.pid).map_err(|error| failed(error.into()))?;
+    lock.lock().map_err(|error| failed(error.into()))?;
+    let _ = folder.remove();
+    anstream::println!("The lab {:?} is gone.", args.name.name);
+    Ok(ExitCode::Reachable)
+}

@@ -1,0 +1,54 @@
+//! `mesh lab faults`: the table of faults.
+
+use clap::{Args, ValueEnum};
+use mesh_lab::FAULTS;
+
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+
+/// Flags of `mesh lab faults`.
+#[derive(Debug, Args)]
+pub(super) struct FaultsArgs {
+    /// How to show them
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Table,
+    /// For machines
+    Json,
+}
+
+/// Lists all faults.
+pub(super) fn faults(args: &FaultsArgs) -> Result<ExitCode, Failure> {
+    let text = match args.output {
+        Format::Table => table(),
+        Format::Json => serde_json::to_string_pretty(&json()).map_err(Failure::could_not_run)?,
+    };
+    crate::output::print(crate::render::Format::Json, |_, out| writeln!(out, "{}", text.trim_end())).map_err(Failure::could_not_run)?;
+    Ok(ExitCode::Reachable)
+}
+
+fn table() -> String {
+    let mut text = String::from("A fault is given as NAME[:KEY=VALUE,...], for example --fault mtu-blackhole:node=node-2,size=1400\n");
+    for kind in FAULTS {
+        text.push_str(&format!("\n{}\n    {}\n", kind.cause, kind.meaning));
+        for (key, says) in kind.keys {
+            text.push_str(&format!("      {key:<10} {says}\n"));
+        }
+    }
+    text
+}
+
+fn json() -> serde_json::Value {
+    let keys = |keys: &[(&str, &str)]| {
+        keys.iter().map(|(key, says)| serde_json::json!({"key": key, "says": says})).collect::<Vec<_>>()
+    };
+    FAULTS
+        .iter()
+        .map(|kind| serde_json::json!({"name": kind.cause, "keys": keys(kind.keys), "meaning": kind.meaning}))
+        .collect()
+}

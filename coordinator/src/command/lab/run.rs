@@ -1,0 +1,74 @@
+//! `mesh lab run`: raise, probe, report, take down.
+
+use std::path::Path;
+
+use clap::Args;
+use mesh_lab::{Fault, Lab, LabError, LabOptions, Step};
+use mesh_net::PrivateFolder;
+
+use super::shape::ShapeArgs;
+use crate::cli::ProbeArgs;
+use crate::drive::{Interrupt, Progress, drive};
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+use crate::ground;
+
+/// Flags of `mesh lab run`.
+#[derive(Debug, Args)]
+pub(super) struct LabRunArgs {
+    #[command(flatten)]
+    shape: ShapeArgs,
+
+    #[command(flatten)]
+    probe: ProbeArgs,
+}
+
+/// Runs once in a lab of its own.
+pub(super) fn run(args: &LabRunArgs) -> Result<ExitCode, Failure> {
+    let (options, faults) = args.shape.options()?;
+    let outputs = args.probe.output.open()?;
+    super::become_able()?;
+    let interrupt = crate::command::listen_for_signals()?;
+    let progress = Progress::on_terminal();
+    let folder = PrivateFolder::create().map_err(|error| {
+        Failure::could_not_run(anyhow::Error::new(error).context("cannot make a folder in memory for the agents' sockets"))
+    })?;
+    let lab = match raise(&options, &faults, &folder.path(), &interrupt, &progress) {
+        Ok(lab) => lab,
+        Err(LabError::Interrupted) => {
+            progress.finish();
+            crate::cli::tell("interrupted while the lab was raised; it is gone again");
+            return Ok(ExitCode::Interrupted);
+        }
+        Err(error) => return Err(super::failure(error)),
+    };
+    let drive_options = args.probe.drive_options(None);
+    let drive = drive(ground::lab::raised(&lab), &drive_options, interrupt, &progress);
+    let report = crate::command::runtime()?.block_on(drive).map_err(Failure::could_not_run)?;
+    drop(lab);
+    outputs.write(&report)?;
+    Ok(ExitCode::of(&report))
+}
+
+/// Raises a lab and does the faults to it.
+pub(super) fn raise(
+    options: &LabOptions,
+    faults: &[Fault],
+    folder: &Path,
+    interrupt: &Interrupt,
+    progress: &Progress,
+) -> Result<Lab, LabError> {
+    // This very binary, even if its file is replaced meanwhile.
+    let mesh = Path::new("/proc/self/exe");
+    let mut lab = Lab::raise(options, mesh, folder, |step| {
+        progress.phase(match step {
+            Step::Wiring(done, all) => format!("raising the lab: {done} of {all} nodes"),
+            Step::Agents => "raising the lab: agents".to_owned(),
+        });
+        !interrupt.came()
+    })?;
+    for fault in faults {
+        lab.inject(fault)?;
+    }
+    Ok(lab)
+}

@@ -1,0 +1,110 @@
+//! The lab ground: a cluster-shaped network of namespaces on this machine.
+
+use std::path::Path;
+
+use mesh_core::{Api, Backend, Cluster, Dns, NodePortService, Overlay, RosterNode};
+use mesh_lab::{API_NAME, Encapsulation, Lab, Role, Topology};
+use mesh_proto::{AgentKey, Ground, OverlayKind, Plane, Port, Protocol, TrafficPolicy};
+
+use super::{Access, Raised, RaisedAgent};
+use crate::link::LinkAddress;
+
+/// What stands in a lab, for the driver.
+pub(crate) fn raised(lab: &Lab) -> Raised {
+    let topology = lab.topology();
+    Raised {
+        ground: Ground::Lab,
+        nodes: topology.nodes.iter().map(|node| RosterNode { name: node.name.clone(), zone: None }).collect(),
+        agents: lab.links().map(|(key, socket)| agent(topology, key, socket)).collect(),
+        cluster: cluster(topology),
+    }
+}
+
+/// The same as an inventory, for `mesh run --inventory` over a lab that stands.
+pub(crate) fn inventory(raised: &Raised) -> String {
+    let quoted = |text: &dyn std::fmt::Display| format!("{:?}", text.to_string());
+    let backends = |backends: &[Backend]| {
+        let one = |backend: &Backend| format!("{{address: {}, node: {}}}", backend.address, quoted(&backend.node));
+        backends.iter().map(one).collect::<Vec<_>>().join(", ")
+    };
+    let mut text = String::from("agents:\n");
+    for agent in &raised.agents {
+        if let (Some(address), Access::Link(link)) = (agent.address, &agent.access) {
+            let (node, plane, link) = (quoted(&agent.key.node), agent.key.plane, quoted(link));
+            text += &format!("  - {{node: {node}, plane: {plane}, address: {address}, link: {link}}}\n");
+        }
+    }
+    text += "cluster:\n";
+    if let Some(Api { address, port, endpoints }) = &raised.cluster.api {
+        let endpoints: Vec<String> = endpoints.iter().map(|endpoint| quoted(endpoint)).collect();
+        text += &format!("  api: {{address: {address}, port: {port}, endpoints: [{}]}}\n", endpoints.join(", "));
+    }
+    if let Some(Dns { address, name, endpoints }) = &raised.cluster.dns {
+        let (name, endpoints) = (quoted(name), backends(endpoints));
+        text += &format!("  dns: {{address: {address}, name: {name}, endpoints: [{endpoints}]}}\n");
+    }
+    text += "  node_ports:\n";
+    for NodePortService { port, protocol, policy, backends: behind } in &raised.cluster.node_ports {
+        let behind = backends(behind);
+        text += &format!("    - {{port: {port}, protocol: {protocol}, policy: {policy}, backends: [{behind}]}}\n");
+    }
+    if let Some(Overlay { kind, port }) = raised.cluster.overlay {
+        let port = port.map_or(String::new(), |port| format!(", port: {port}"));
+        text += &format!("  overlay: {{kind: {kind}{port}}}\n");
+    }
+    text
+}
+
+fn agent(topology: &Topology, key: &AgentKey, socket: &Path) -> RaisedAgent {
+    let node = topology.node(&key.node);
+    let address = node.and_then(|node| match key.plane {
+        Plane::Host => Some(node.address),
+        Plane::Pod => node.pods.iter().find(|pod| pod.role == Role::Agent).map(|pod| pod.address),
+    });
+    RaisedAgent {
+        key: key.clone(),
+        address: address.map(Into::into),
+        access: Access::Link(LinkAddress::Unix(socket.to_owned())),
+    }
+}
+
+/// What a lab offers as a cluster does.
+pub(crate) fn cluster(topology: &Topology) -> Cluster {
+    let backends = |role| {
+        let backend = |(node, pod): (&mesh_lab::Node, &mesh_lab::Pod)| Backend {
+            address: pod.address.into(),
+            node: node.name.clone(),
+        };
+        topology.pods(role).map(backend).collect::<Vec<_>>()
+    };
+    let [cluster_port, local_port] = topology.node_ports();
+    let node_port = |port, protocol, policy| NodePortService {
+        port,
+        protocol,
+        policy,
+        backends: backends(Role::Backend),
+    };
+    let api = topology.api();
+    Cluster {
+        api: Some(Api {
+            address: (*api.ip()).into(),
+            port: Port(api.port()),
+            endpoints: vec![topology.api_endpoint().into()],
+        }),
+        dns: Some(Dns {
+            address: topology.dns().into(),
+            name: API_NAME.to_owned(),
+            endpoints: backends(Role::Dns),
+        }),
+        node_ports: vec![
+            node_port(cluster_port, Protocol::Tcp, TrafficPolicy::Cluster),
+            node_port(cluster_port, Protocol::Udp, TrafficPolicy::Cluster),
+            node_port(local_port, Protocol::Tcp, TrafficPolicy::Local),
+            node_port(local_port, Protocol::Udp, TrafficPolicy::Local),
+        ],
+        overlay: Some(match topology.options.encapsulation {
+            Encapsulation::Vxlan(port) => Overlay { kind: OverlayKind::Vxlan, port: Some(port) },
+            Encapsulation::None => Overlay { kind: OverlayKind::None, port: None },
+        }),
+    }
+}

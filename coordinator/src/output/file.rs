@@ -1,0 +1,159 @@
+//! One file that a report goes to.
+
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+/// A file that could be written when it was checked.
+#[derive(Debug)]
+pub(super) struct ReportFile {
+    /// As the user gave it, for messages.
+    given: PathBuf,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// Written aside in the same directory, then renamed.
+    Regular { path: PathBuf, permissions: Permissions },
+    /// A pipe or a device: nothing to put aside, and a rename would take its place.
+    Special,
+}
+
+/// Why a report cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the report to {}: {cause}; {}", file.display(), mend(cause))]
+pub(super) struct FileError {
+    file: PathBuf,
+    cause: io::Error,
+}
+
+/// What the user can do about it.
+fn mend(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "create the directory first, or give another place",
+        io::ErrorKind::IsADirectory => "give a file in it",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "give a place where you may write"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room, or give another place",
+        _ => "give another place with -o FORMAT=FILE",
+    }
+}
+
+impl ReportFile {
+    /// Tries whether a report can be written there. Nothing is left behind: not even a kill in the midst of the run
+    /// leaves an empty file.
+    pub(super) fn check(given: &Path) -> Result<Self, FileError> {
+        let failed = |cause| FileError {
+            file: given.to_owned(),
+            cause,
+        };
+        let kind = Self::kind_of(given).map_err(failed)?;
+        let file = Self {
+            given: given.to_owned(),
+            kind,
+        };
+        if let Kind::Regular { path, permissions } = &file.kind {
+            aside(path, permissions).map_err(failed)?;
+        }
+        Ok(file)
+    }
+
+    fn kind_of(given: &Path) -> io::Result<Kind> {
+        let found = match fs::metadata(given) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if given.as_os_str().as_encoded_bytes().ends_with(b"/") {
+                    return Err(io::ErrorKind::IsADirectory.into());
+                }
+                // The directory must be there; its real name tells two ways to one file.
+                let directory = fs::canonicalize(directory_of(given))?;
+                let name = given
+                    .file_name()
+                    .ok_or_else(|| io::Error::from(io::ErrorKind::IsADirectory))?;
+                // What a new file gets: the umask takes its share.
+                let permissions = Permissions::from_mode(0o666);
+                return Ok(Kind::Regular {
+                    path: directory.join(name),
+                    permissions,
+                });
+            }
+            Err(error) => return Err(error),
+        };
+        if found.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        if !found.is_file() {
+            return Ok(Kind::Special);
+        }
+        // A file that its owner protected is not replaced behind their back, though the directory would allow it.
+        OpenOptions::new().append(true).open(given)?;
+        Ok(Kind::Regular {
+            // A link stays a link: what it leads to is replaced.
+            path: fs::canonicalize(given)?,
+            permissions: found.permissions(),
+        })
+    }
+
+    /// Whether both are one file.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        match (&self.kind, &other.kind) {
+            (Kind::Regular { path, .. }, Kind::Regular { path: other, .. }) => path == other,
+            (Kind::Special, Kind::Special) => self.given == other.given && self.given != Path::new("/dev/null"),
+            _ => false,
+        }
+    }
+
+    /// Writes it whole, or leaves what was there.
+    pub(super) fn write(self, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), FileError> {
+        let written = match &self.kind {
+            Kind::Regular { path, permissions } => replace(path, permissions, content),
+            Kind::Special => OpenOptions::new().write(true).open(&self.given).and_then(|file| {
+                let mut out = BufWriter::new(file);
+                content(&mut out)?;
+                out.flush()
+            }),
+        };
+        written.map_err(|cause| FileError {
+            file: self.given,
+            cause,
+        })
+    }
+}
+
+fn replace(
+    path: &Path,
+    permissions: &Permissions,
+    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut out = BufWriter::new(aside(path, permissions)?);
+    content(&mut out)?;
+    let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    // A disk that is full may say so only here.
+    file.as_file().sync_all()?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}
+
+/// A file beside `path`, gone when dropped.
+fn aside(path: &Path, permissions: &Permissions) -> io::Result<NamedTempFile> {
+    let made = tempfile::Builder::new()
+        .prefix(".mesh-report-")
+        .permissions(permissions.clone())
+        .tempfile_in(directory_of(path));
+    // The error would name the temporary file, which says nothing to anybody.
+    made.map_err(|error| match error.raw_os_error() {
+        Some(number) => io::Error::from_raw_os_error(number),
+        None => error.kind().into(),
+    })
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}

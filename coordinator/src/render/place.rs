@@ -1,0 +1,121 @@
+//! Places in words: where a finding is, what a cell goes from and to.
+
+use mesh_proto::{Cell, Direction, Finding, Plane, TargetKind, To};
+
+use super::plain::{count, plain, some_of};
+
+/// More names than these in one line help nobody.
+const NAMES_SHOWN: usize = 6;
+
+/// Where a finding is: `worker-2, pod network, coming in`.
+pub(super) fn place(finding: &Finding) -> String {
+    let place = &finding.place;
+    let mut parts = Vec::new();
+    if !place.nodes.is_empty() {
+        let names = some_of(place.nodes.iter().map(|name| plain(name.as_str())), NAMES_SHOWN);
+        parts.push(match place.nodes.len() {
+            0..=NAMES_SHOWN => names,
+            all => format!("{}: {names}", count(all, "node")),
+        });
+    }
+    if !place.pairs.is_empty() {
+        let pairs = place
+            .pairs
+            .iter()
+            .map(|(from, to)| format!("{} to {}", plain(from.as_str()), plain(to.as_str())));
+        parts.push(some_of(pairs, NAMES_SHOWN));
+    }
+    if parts.is_empty() {
+        parts.push("the whole cluster".to_owned());
+    }
+    if let Some(plane) = place.plane {
+        parts.push(
+            match plane {
+                Plane::Pod => "pod network",
+                Plane::Host => "node network",
+            }
+            .to_owned(),
+        );
+    }
+    if let Some(direction) = place.direction {
+        parts.push(
+            match direction {
+                Direction::Ingress => "coming in",
+                Direction::Egress => "going out",
+                Direction::Both => "both ways",
+            }
+            .to_owned(),
+        );
+    }
+    match (place.protocol, place.port) {
+        (Some(protocol), Some(port)) => parts.push(format!("{} port {}", protocol.meaning(), port.0)),
+        (Some(protocol), None) => parts.push(protocol.meaning().to_owned()),
+        (None, Some(port)) => parts.push(format!("port {}", port.0)),
+        (None, None) => {}
+    }
+    let addresses = [
+        ("service", place.service),
+        ("endpoint", place.endpoint),
+        ("address", place.address),
+    ];
+    for (what, address) in addresses {
+        parts.extend(address.map(|address| format!("{what} {address}")));
+    }
+    parts.extend(place.mtu.map(|mtu| format!("up to {mtu} bytes pass")));
+    parts.extend(place.loss.map(|loss| format!("{:.0}% lost", loss * 100.0)));
+    parts.join(", ")
+}
+
+/// Who probed: `worker-1/pod`.
+pub(super) fn source(cell: &Cell) -> String {
+    format!("{}/{}", plain(cell.from.node.as_str()), cell.from.plane)
+}
+
+/// What was probed: `worker-2/pod 10.244.2.9`, `api 10.96.0.1:443`.
+pub(super) fn target(to: &To) -> String {
+    let mut text = match to.kind {
+        TargetKind::Pod | TargetKind::Host => match &to.node {
+            Some(node) => format!("{}/{}", plain(node.as_str()), to.kind),
+            None => to.kind.to_string(),
+        },
+        _ => {
+            let mut text = to.kind.to_string();
+            if let Some(policy) = to.policy {
+                text += &format!(" ({policy})");
+            }
+            if to.as_application {
+                text += " as an application asks";
+            }
+            if let Some(node) = &to.node {
+                text += &format!(" of {}", plain(node.as_str()));
+            }
+            text
+        }
+    };
+    match (to.address, to.port.0) {
+        (Some(address), 0) => text += &format!(" {address}"),
+        (Some(address), port) => text += &format!(" {}", std::net::SocketAddr::new(address, port)),
+        (None, 0) => {}
+        (None, port) => text += &format!(" port {port}"),
+    }
+    text
+}
+
+/// What stood against a cell, in words: the reason, the ICMP error, the local error, and what else is known.
+pub(super) fn why(cell: &Cell) -> String {
+    let mut parts = Vec::new();
+    parts.extend(cell.reason.as_ref().map(|reason| plain(&reason.to_string())));
+    parts.extend(cell.icmp.map(|icmp| {
+        format!(
+            "ICMP type {} code {} from {}",
+            icmp.kind, icmp.code, icmp.from
+        )
+    }));
+    parts.extend(
+        cell.local_error
+            .as_ref()
+            .map(|error| format!("errno {} of {}", error.errno, plain(&error.call))),
+    );
+    parts.extend(cell.detail.as_deref().map(plain));
+    parts.join("; ")
+}

@@ -1,0 +1,11 @@
+//! The crate's sockets on real packets, in network namespaces that each test makes for itself. Needs root, or an
+//! ordinary user's own user namespace, and the commands `ip` and `nft`.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod datagram;
+mod echo;
+mod namespace;
+mod path_mtu;
+mod tcp;
+mod topology;
