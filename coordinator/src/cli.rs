@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 
 pub(crate) use self::duration::Span;
 pub(crate) use self::probe_args::{ProbeArgs, TlsArgs};
-use crate::command::{completion::CompletionArgs, lab::LabArgs, probe::AgentArgs, run::RunArgs, version::VersionArgs};
+use crate::command::{completion::CompletionArgs, diff::DiffArgs, lab::LabArgs, probe::AgentArgs, report::ReportArgs, run::RunArgs, version::VersionArgs};
 use crate::exit_code::ExitCode;
 
 /// Finds out, by trying it, whether every node of a Kubernetes cluster can reach every other, and says where and why
@@ -38,6 +38,10 @@ pub(crate) enum Command {
     Lab(LabArgs),
     /// Be an agent: probe on request, and answer probes
     Probe(AgentArgs),
+    /// Show a saved report in another form; exits as its run did
+    Report(ReportArgs),
+    /// Compare two saved reports: what became better or worse
+    Diff(DiffArgs),
     /// Print the completion script of a shell
     Completion(CompletionArgs),
     /// Print the version
@@ -66,7 +70,9 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli
 pub(crate) fn command_line(called_as: Option<&OsStr>) -> clap::Command {
     let command = Cli::command()
         .after_help(ExitCode::help())
-        .mut_subcommand("run", |run| run.after_help(ExitCode::help()));
+        .mut_subcommand("run", |run| run.after_help(ExitCode::help()))
+        .mut_subcommand("report", |report| report.after_help(ExitCode::help()))
+        .mut_subcommand("diff", |diff| diff.after_help(crate::command::diff::EXIT_CODES));
     let name = called_as.and_then(|path| Path::new(path).file_name()?.to_str());
     match name {
         Some("kubectl-mesh" | "kubectl_mesh") => {

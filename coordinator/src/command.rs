@@ -1,8 +1,10 @@
 //! The commands, one file each.
 
 pub(crate) mod completion;
+pub(crate) mod diff;
 pub(crate) mod lab;
 pub(crate) mod probe;
+pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod version;
 
@@ -17,6 +19,8 @@ pub(crate) fn execute(command: Command) -> Result<ExitCode, Failure> {
         Command::Run(args) => run::run(&args),
         Command::Lab(args) => lab::lab(args),
         Command::Probe(args) => probe::probe(args),
+        Command::Report(args) => report::report(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Completion(args) => completion::completion(&args),
         Command::Version(args) => version::version(&args),
     }

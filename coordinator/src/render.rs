@@ -65,7 +65,9 @@ pub(crate) fn render(report: &Report, format: Format, width: usize, out: &mut dy
     }
 }
 
-pub(crate) use self::plain::{count, plain};
+pub(crate) use self::place::{place, source, target, why};
+pub(crate) use self::plain::{count, plain, some_of, wrap};
+pub(crate) use self::wide::listing;
 
 #[cfg(test)]
 mod samples;

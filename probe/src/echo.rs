@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use mesh_proto::{Failure, FlowTally, Micros, Observation, ProbeId, Reason};
+use mesh_proto::{Failure, FlowTally, Micros, Observation, ProbeId, Reason, WAVES};
 
 use crate::failure::more_telling;
 use crate::moment::Moment;
@@ -34,7 +34,7 @@ pub(crate) struct Transmit {
 pub(crate) struct EchoProbe {
     config: EchoConfig,
     tries: Vec<Try>,
-    wave: u8,
+    wave: u32,
     rtts: Vec<Micros>,
     failure: Option<Failure>,
     done: bool,
@@ -57,7 +57,6 @@ enum TryState {
     Failed,
 }
 
-const WAVES: u8 = 3;
 /// An answer that is this late is taken for lost when the flow is tried again, unless round trips are slower.
 const SETTLE: Duration = Duration::from_millis(300);
 /// An ICMP error came and no answer: the path speaks, and need not be waited for as long as silence.

@@ -87,19 +87,4 @@ fn read(resolv_conf: &Path) -> Result<(ResolverConfig, ResolverOpts), NetError> 
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write as _;
-
-    #[test]
-    fn name_servers_are_those_of_the_file() {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        writeln!(
-            file,
-            "search a.example\nnameserver 10.96.0.10\nnameserver fd00::a\noptions ndots:5"
-        )
-        .unwrap();
-        let expected: [std::net::IpAddr; 2] = ["10.96.0.10".parse().unwrap(), "fd00::a".parse().unwrap()];
-        assert_eq!(super::nameservers(file.path()), expected);
-        assert!(super::nameservers("/nonexistent".as_ref()).is_empty());
-    }
-}
+mod tests;

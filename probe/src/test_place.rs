@@ -67,10 +67,12 @@ pub(crate) fn at(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-/// A port on loopback where nobody listens.
-pub(crate) async fn closed_port() -> SocketAddr {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap()
+/// A TCP port on loopback that is taken, so that nobody comes to listen there, and closed.
+pub(crate) fn closed_port() -> (tokio::net::TcpSocket, SocketAddr) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(at("127.0.0.1:0")).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
 
 /// The instant after so much time.

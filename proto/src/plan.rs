@@ -47,6 +47,10 @@ pub struct Plan {
     pub probes: Vec<PlannedProbe>,
 }
 
+/// How often an agent may go through the tries of an ICMP or UDP probe: flows that lost something are tried again, so
+/// that a share of loss is told from a flow that never comes through.
+pub const WAVES: u32 = 3;
+
 /// Bounds on an agent's sending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pacing {

@@ -10,6 +10,7 @@ mod network;
 mod place;
 mod protocol;
 mod service;
+mod side_effects;
 
 use mesh_proto::{Cause, CellState, Confidence, Finding, Severity, Where};
 

@@ -3,6 +3,7 @@
 
 mod assemble;
 mod diagnose;
+mod diff;
 mod judge;
 mod localise;
 mod matrix;
@@ -14,6 +15,7 @@ mod verdict;
 mod world;
 
 pub use self::assemble::{ALL_CELLS_UP_TO_NODES, RunInfo};
+pub use self::diff::{CellChange, Diff, Trend, diff};
 pub use self::matrix::{Matrix, Stray};
 pub use self::options::PlanOptions;
 pub use self::roster::{

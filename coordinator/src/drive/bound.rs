@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mesh_proto::{Plan, PlannedProbe, ProbeKind};
+use mesh_proto::{Plan, PlannedProbe, ProbeKind, WAVES};
 
 /// Beyond what the plan itself needs: the agent's machine may be busy.
 const GRACE: Duration = Duration::from_secs(15);
@@ -20,7 +20,7 @@ pub(super) fn longest(plan: &Plan) -> Duration {
 /// Times that a probe may wait for its whole time-out, one after the other.
 fn waits(probe: &PlannedProbe) -> u32 {
     match probe.kind {
-        ProbeKind::Icmp | ProbeKind::Udp => 1,
+        ProbeKind::Icmp | ProbeKind::Udp => WAVES,
         // The resolver walks its search list, and asks again (resolv.conf(5): six domains and two attempts at the most).
         ProbeKind::DnsUdp | ProbeKind::DnsTcp if probe.dns.as_ref().is_some_and(|dns| dns.as_application) => {
             12

@@ -1,7 +1,7 @@
 //! What is believed of an agent's observations: they must fit the plan it was given.
 
 use mesh_proto::wire::{WireError, v1};
-use mesh_proto::{Failure, Observation, Plan, PlannedProbe, ProbeKind};
+use mesh_proto::{Failure, Observation, Plan, PlannedProbe, ProbeKind, WAVES};
 
 use crate::link::printable;
 
@@ -88,7 +88,7 @@ fn most_tries(probe: &PlannedProbe) -> Option<u32> {
         ProbeKind::DnsUdp | ProbeKind::DnsTcp if probe.dns.as_ref().is_some_and(|dns| dns.as_application) => {
             None
         }
-        ProbeKind::Icmp | ProbeKind::Udp => Some(planned),
+        ProbeKind::Icmp | ProbeKind::Udp => Some(planned * WAVES),
         // A flow that stays silent counts each SYN or query that was sent again, one a second at the most.
         ProbeKind::Tcp | ProbeKind::Tls | ProbeKind::DnsUdp | ProbeKind::DnsTcp => {
             let resends = u32::from(probe.flows) * (probe.timeout.0 / 1_000 + 1);

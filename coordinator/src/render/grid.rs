@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use mesh_proto::{Cell, NodeName, Plane, PlaneState, Report, TargetKind};
 
-pub(super) use self::blocks::{Blocks, Group, Line, Members};
+pub(super) use self::blocks::{Blocks, Group, Line};
 use self::spot::Spot;
 pub(super) use self::spot::{Mark, Shape};
 

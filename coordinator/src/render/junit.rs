@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
+use std::net::IpAddr;
 
-use mesh_proto::{Cell, CellFrom, CellState, ProbeKind, Report, To, Verdict};
+use mesh_proto::{Cell, CellFrom, CellState, NodeName, ProbeKind, Report, TargetKind, Verdict};
 
 use super::markup::escape;
 use super::place::{place, target, why};
@@ -152,36 +153,53 @@ fn case(class: &str, cell: &Cell, report: &Report, excused: &Excused<'_>) -> Cas
     }
 }
 
-/// Ends between which TCP or UDP did not pass, or was not tried: lost ICMP counts there.
+/// What tells whether lost ICMP counts: it does not between ends whose TCP and UDP pass.
 struct Excused<'r> {
-    passed: HashSet<(&'r CellFrom, &'r To, ProbeKind)>,
-    troubled: HashSet<(&'r CellFrom, &'r To, ProbeKind)>,
+    passed: HashSet<Ends<'r>>,
+    troubled: HashSet<Ends<'r>>,
     /// What is not listed came through.
     sparse: bool,
 }
 
+/// The ends of a cell, whatever the port, and how it was tried.
+type Ends<'r> = (
+    &'r CellFrom,
+    TargetKind,
+    Option<&'r NodeName>,
+    Option<IpAddr>,
+    ProbeKind,
+);
+
+fn ends(cell: &Cell, probe: ProbeKind) -> Ends<'_> {
+    (
+        &cell.from,
+        cell.to.kind,
+        cell.to.node.as_ref(),
+        cell.to.address,
+        probe,
+    )
+}
+
 impl<'r> Excused<'r> {
     fn of(report: &'r Report) -> Self {
-        let key = |cell: &'r Cell| (&cell.from, &cell.to, cell.probe);
-        let came = |cell: &&Cell| matches!(cell.state, CellState::Reachable | CellState::Degraded);
+        let came = |cell: &Cell| matches!(cell.state, CellState::Reachable | CellState::Degraded);
+        let (mut passed, mut troubled) = (HashSet::new(), HashSet::new());
+        for cell in &report.cells {
+            let set = if came(cell) { &mut passed } else { &mut troubled };
+            set.insert(ends(cell, cell.probe));
+        }
         let planned = report.coverage.cells as usize + report.coverage.skipped as usize;
         Self {
-            passed: report.cells.iter().filter(came).map(key).collect(),
-            troubled: report.cells.iter().filter(|cell| !came(cell)).map(key).collect(),
+            passed,
+            troubled,
             sparse: report.cells.len() < planned,
         }
     }
 
     fn contains(&self, cell: &Cell) -> bool {
         let passes = |kind| {
-            let on = |set: &HashSet<(&CellFrom, &To, ProbeKind)>| {
-                set.iter().any(|(from, to, of)| {
-                    *of == kind
-                        && **from == cell.from
-                        && (to.kind, &to.node, to.address) == (cell.to.kind, &cell.to.node, cell.to.address)
-                })
-            };
-            on(&self.passed) || (self.sparse && !on(&self.troubled))
+            let ends = ends(cell, kind);
+            self.passed.contains(&ends) || (self.sparse && !self.troubled.contains(&ends))
         };
         cell.probe == ProbeKind::Icmp && passes(ProbeKind::Tcp) && passes(ProbeKind::Udp)
     }

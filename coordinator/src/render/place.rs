@@ -8,7 +8,7 @@ use super::plain::{count, plain, some_of};
 const NAMES_SHOWN: usize = 6;
 
 /// Where a finding is: `worker-2, pod network, coming in`.
-pub(super) fn place(finding: &Finding) -> String {
+pub(crate) fn place(finding: &Finding) -> String {
     let place = &finding.place;
     let mut parts = Vec::new();
     if !place.nodes.is_empty() {
@@ -67,12 +67,12 @@ pub(super) fn place(finding: &Finding) -> String {
 }
 
 /// Who probed: `worker-1/pod`.
-pub(super) fn source(cell: &Cell) -> String {
+pub(crate) fn source(cell: &Cell) -> String {
     format!("{}/{}", plain(cell.from.node.as_str()), cell.from.plane)
 }
 
 /// What was probed: `worker-2/pod 10.244.2.9`, `api 10.96.0.1:443`.
-pub(super) fn target(to: &To) -> String {
+pub(crate) fn target(to: &To) -> String {
     let mut text = match to.kind {
         TargetKind::Pod | TargetKind::Host => match &to.node {
             Some(node) => format!("{}/{}", plain(node.as_str()), to.kind),
@@ -102,7 +102,7 @@ pub(super) fn target(to: &To) -> String {
 }
 
 /// What stood against a cell, in words: the reason, the ICMP error, the local error, and what else is known.
-pub(super) fn why(cell: &Cell) -> String {
+pub(crate) fn why(cell: &Cell) -> String {
     let mut parts = Vec::new();
     parts.extend(cell.reason.as_ref().map(|reason| plain(&reason.to_string())));
     parts.extend(cell.icmp.map(|icmp| {

@@ -76,7 +76,7 @@ pub(super) fn padded(text: &str, room: usize) -> String {
 
 /// Adds a text in lines of at most `width` columns, the first after `first`, the others indented as far. A word that
 /// is longer than a line stays whole: a name or a command that is cut cannot be copied.
-pub(super) fn wrap(out: &mut String, first: &str, text: &str, width: usize) {
+pub(crate) fn wrap(out: &mut String, first: &str, text: &str, width: usize) {
     let indent = columns(first);
     let room = width.saturating_sub(indent).max(20);
     out.push_str(first);
@@ -97,7 +97,7 @@ pub(super) fn wrap(out: &mut String, first: &str, text: &str, width: usize) {
 }
 
 /// A list that is not endless: `a, b, c and 4 more`.
-pub(super) fn some_of(items: impl ExactSizeIterator<Item = String>, shown: usize) -> String {
+pub(crate) fn some_of(items: impl ExactSizeIterator<Item = String>, shown: usize) -> String {
     let all = items.len();
     let listed: Vec<String> = items.take(shown).collect();
     match all.saturating_sub(listed.len()) {

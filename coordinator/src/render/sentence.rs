@@ -71,8 +71,10 @@ pub(super) fn verdict_sentence(report: &Report) -> String {
     } else if degraded > 0 {
         clauses.push(format!("{} passed, but not well", of(degraded)));
     } else {
-        let are = if cells == 1 { "is" } else { "are" };
-        clauses.push(format!("{} {are} reachable", of(cells)));
+        clauses.push(match cells {
+            1 => format!("the one cell over {over} is reachable"),
+            _ => format!("all {cells} cells over {over} are reachable"),
+        });
     }
     if report.strict && report.verdict == Verdict::Unreachable && (degraded > 0 || failed > 0) {
         clauses.push("--strict counts degraded cells and lost ICMP as failed".to_owned());
@@ -97,7 +99,7 @@ pub(super) fn coverage_sentence(report: &Report) -> String {
         sentence += &format!(", {} unknown", coverage.unknown);
     }
     if coverage.skipped > 0 {
-        sentence += &format!(", {} skipped by design", coverage.skipped);
+        sentence += &format!(", {} skipped", coverage.skipped);
     }
     sentence
 }

@@ -6,7 +6,7 @@ mod matrix;
 
 use std::fmt::Write;
 
-use mesh_proto::{CellState, PlaneState, Report, Verdict};
+use mesh_proto::{CellState, Report, Verdict};
 use owo_colors::{OwoColorize, Style};
 
 use self::findings::{absent, finding};
@@ -71,12 +71,7 @@ fn healthy(out: &mut String, report: &Report, width: usize) {
     wrap(
         &mut after,
         "",
-        &format!(
-            "{}; {}; {}.",
-            coverage_sentence(report),
-            time_sentence(report),
-            run_sentence(report)
-        ),
+        &format!("{}; {}", coverage_sentence(report), time_sentence(report)),
         width,
     );
     for note in &report.notes {
@@ -141,17 +136,6 @@ fn troubled(out: &mut String, report: &Report, width: usize, shown: usize) {
 /// A line that begins with what it is about.
 fn label(out: &mut String, name: &str, text: &str, width: usize) {
     wrap(out, &format!("{name:<10}"), text, width);
-}
-
-/// Agents that did not probe and were not left out on purpose.
-pub(super) fn absent_agents(report: &Report) -> impl Iterator<Item = (String, &str)> {
-    report.nodes.iter().flat_map(|node| {
-        mesh_proto::Plane::ALL.iter().filter_map(move |plane| {
-            let record = node.planes.get(*plane)?;
-            let why = record.why.as_deref().unwrap_or("no reason is known");
-            (record.state == PlaneState::Absent).then(|| (format!("{}/{plane}", node.name), why))
-        })
-    })
 }
 
 /// Whether anything is unknown that a reader would look for among absent agents.

@@ -111,7 +111,7 @@ fn skipped_planes(out: &mut String, report: &Report, width: usize) {
 }
 
 /// Rows under headings, in columns as wide as they must be: lines are long here, and stay one each.
-fn listing<const N: usize>(out: &mut String, heads: &[&str; N], rows: Vec<[String; N]>) {
+pub(crate) fn listing<const N: usize>(out: &mut String, heads: &[&str; N], rows: Vec<[String; N]>) {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)

@@ -63,7 +63,7 @@ async fn what_is_connected_when_the_agent_wakes_too_late_is_connected() {
 #[tokio::test]
 async fn a_closed_port_refuses_by_a_bare_reset() {
     let clock = Clock::start();
-    let to = closed_port().await;
+    let (_taken, to) = closed_port();
     let seen = failed(connect(to, clock, after(clock, LONG)).await);
     assert_eq!(seen, (Failure::new(Reason::Refused), 1));
 }

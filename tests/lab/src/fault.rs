@@ -109,7 +109,7 @@ pub const FAULTS: &[FaultKind] = &[
     FaultKind {
         cause: Cause::FlowLoss,
         keys: &[NODE],
-        meaning: "the fabric loses a quarter of all flows to the node: those with certain source ports",
+        meaning: "the fabric loses a quarter of all flows to the node, always the same ones",
     },
     FaultKind {
         cause: Cause::RandomLoss,

@@ -2,11 +2,11 @@
 
 use mesh_proto::{Cause, Where};
 
-use super::Draft;
+use super::{Draft, side_effects};
 use crate::localise::Model;
 
 /// Joins drafts that speak of one fault. The first, which explains most, keeps its words.
-pub(super) fn merge(_model: &Model<'_>, drafts: Vec<Draft>) -> Vec<Draft> {
+pub(super) fn merge(model: &Model<'_>, drafts: Vec<Draft>) -> Vec<Draft> {
     let mut merged: Vec<Draft> = Vec::new();
     for draft in drafts {
         match merged.iter_mut().find(|earlier| one_fault(earlier, &draft)) {
@@ -14,7 +14,7 @@ pub(super) fn merge(_model: &Model<'_>, drafts: Vec<Draft>) -> Vec<Draft> {
             None => merged.push(draft),
         }
     }
-    merged
+    side_effects::absorb(model, merged)
 }
 
 fn one_fault(a: &Draft, b: &Draft) -> bool {

@@ -122,7 +122,8 @@ fn set_direction(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis, draft:
 fn wire(hypothesis: &Hypothesis, draft: &mut Draft) {
     let at = in_words(&draft.place);
     if draft.cause == Cause::OneWayLoss {
-        draft.confidence = Confidence::Likely;
+        // A stale neighbour entry on the sender looks the same from here.
+        draft.confidence = Confidence::Possible;
         draft.summary = format!("Packets from {at} are lost; those the other way arrive.");
         draft
             .evidence
@@ -174,6 +175,11 @@ fn overlay(model: &Model<'_>, draft: &mut Draft) {
     draft.summary = format!(
         "Pod packets do not pass between {at} and other nodes, while the node network is fine: what carries them ({carrier}) fails there."
     );
+    if let [(from, to)] = draft.place.pairs.as_slice() {
+        draft.summary = format!(
+            "Pod packets do not pass from {from} to {to}, while the node network between them is fine: what carries them ({carrier}) fails there."
+        );
+    }
     if draft.place.nodes.is_empty() && draft.place.pairs.is_empty() {
         draft.summary = format!(
             "Pod packets pass between no two nodes, while the node network is fine: what carries them ({carrier}) fails everywhere."

@@ -8,7 +8,7 @@ use super::Draft;
 use super::evidence::{evidence, icmp};
 use super::place::{in_words, place};
 use crate::localise::{Family, Hypothesis, Model, Pick, Scope};
-use crate::round::Target;
+use crate::round::{CellIndex, Target};
 
 /// Names faults of services; `None` if the place is none.
 pub(super) fn service(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -> Option<Draft> {
@@ -208,11 +208,21 @@ fn service_place(draft: &mut Draft, address: Option<IpAddr>, hypothesis: &Hypoth
     }
 }
 
-/// kube-proxy rejects for a service without endpoints: ICMP port unreachable, by the client's own node.
+/// kube-proxy rejects for a service without endpoints: ICMP port unreachable, by the client's own node. Such errors are
+/// rate-limited, so some cells may have seen none; but none may have seen anything else.
 fn refused_with_icmp(model: &Model<'_>, pick: &Pick) -> bool {
-    all_are(model, pick, |reason, icmp| {
-        reason == Some(Reason::Refused) && icmp
-    })
+    let rejected = |cell: &CellIndex| {
+        model.judged(*cell).seen() == Some(Reason::Refused) && icmp(model, *cell).is_some()
+    };
+    let silent = |cell: &CellIndex| model.judged(*cell).seen() == Some(Reason::Timeout);
+    let asked = pick.explains.iter().filter(|cell| !by_resolver(model, **cell));
+    let (rejections, others): (Vec<_>, Vec<_>) = asked.partition(|cell| rejected(cell));
+    rejections.len() >= others.len().max(1) && others.into_iter().all(silent)
+}
+
+/// Asked by a resolver library, which keeps to itself how its name servers failed.
+fn by_resolver(model: &Model<'_>, cell: CellIndex) -> bool {
+    matches!(model.cell(cell).target, Target::Dns { as_application: true })
 }
 
 fn all_refused(model: &Model<'_>, pick: &Pick) -> bool {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use mesh_proto::{Finding, Report, Severity};
+use mesh_proto::{Finding, Node, Plane, PlaneState, Report, Severity};
 use owo_colors::OwoColorize;
 
-use super::{absent_agents, has_unknown};
+use super::has_unknown;
 use crate::render::place::place;
 use crate::render::plain::{columns, count, plain, some_of, wrap};
 
@@ -52,6 +52,19 @@ fn items(out: &mut String, name: &str, items: &[String], width: usize) {
     }
 }
 
+/// The planes of a node on which no agent answered, by reason.
+fn absent_planes(node: &Node) -> BTreeMap<&str, Vec<Plane>> {
+    let mut planes: BTreeMap<&str, Vec<Plane>> = BTreeMap::new();
+    for plane in Plane::ALL {
+        let record = node.planes.get(*plane);
+        if let Some(record) = record.filter(|record| record.state == PlaneState::Absent) {
+            let why = record.why.as_deref().unwrap_or("no reason is known");
+            planes.entry(why).or_default().push(*plane);
+        }
+    }
+    planes
+}
+
 /// Reasons that the short form shows.
 const REASONS_SHOWN: usize = 5;
 /// Agents that are named for each.
@@ -60,8 +73,15 @@ const AGENTS_NAMED: usize = 4;
 /// Agents that did not probe, those with the same reason together.
 pub(super) fn absent(out: &mut String, report: &Report, shown: usize, width: usize) {
     let mut by_reason: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (agent, why) in absent_agents(report) {
-        by_reason.entry(why).or_default().push(agent);
+    for node in &report.nodes {
+        for (why, planes) in absent_planes(node) {
+            let name = plain(node.name.as_str());
+            let agent = match planes.as_slice() {
+                [plane] => format!("{name}/{plane}"),
+                _ => format!("{name} (both planes)"),
+            };
+            by_reason.entry(why).or_default().push(agent);
+        }
     }
     if by_reason.is_empty() || (!has_unknown(report) && shown != usize::MAX) {
         return;

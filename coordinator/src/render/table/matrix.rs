@@ -165,15 +165,9 @@ pub(super) fn marks_legend(out: &mut String, blocks: &Blocks<'_, '_>, width: usi
             order.push(mark.letter());
         }
     }
-    let entries = order.iter().map(|letter| {
-        let meaning = match meanings[letter] {
-            Mark::Failed if order.iter().any(char::is_ascii_uppercase) && order.len() > 1 => {
-                "failed, all or several kinds"
-            }
-            mark => mark.meaning(),
-        };
-        format!("{letter} {meaning}")
-    });
+    let entries = order
+        .iter()
+        .map(|letter| format!("{letter} {}", meanings[letter].meaning()));
     let entries: Vec<String> = entries.collect();
     wrap(out, "Marks     ", &entries.join(", "), width);
 }

@@ -155,11 +155,13 @@ impl<'a> Site<'a> {
             Cause::RandomLoss => of_node(&lost(self.fault.value("share")))?,
             Cause::FlowLoss => {
                 let port = self.node("node")?.fabric_port();
-                vec![format!("oifname {port} meta l4proto {{ tcp, udp }} th sport & 3 == 1 drop")]
+                let flow = "jhash ip saddr . ip daddr . th sport . th dport mod 4";
+                vec![format!("oifname {port} meta l4proto {{ tcp, udp }} {flow} 1 drop")]
             }
             Cause::OneWayLoss => {
                 let (from, to) = (self.node("from")?.fabric_port(), self.node("to")?.fabric_port());
-                vec![format!("iifname {from} oifname {to} {}", lost(self.fault.value("share")))]
+                // Not ARP: a link without answers to ARP is dead both ways.
+                vec![format!("iifname {from} oifname {to} ether type ip {}", lost(self.fault.value("share")))]
             }
             Cause::UnderlayDropsPods => {
                 let pods = self.topology.options.pod_cidr;
@@ -168,7 +170,7 @@ impl<'a> Site<'a> {
             _ => return None,
         };
         let table = format!(
-            "table bridge fault-{} {{ chain forward {{ type filter hook forward priority 0;\n{}\n}} }}\n",
+            "table bridge fault-{} {{\nchain forward {{\ntype filter hook forward priority 0;\n{}\n}}\n}}\n",
             self.number,
             rules.join("\n")
         );

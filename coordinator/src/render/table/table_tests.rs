@@ -1,0 +1,145 @@
+use mesh_proto::Report;
+
+use super::table;
+use crate::render::Format;
+use crate::render::plain::columns;
+use crate::render::samples::{Try, empty, healthy, large, mesh, motley, report, with_finding};
+use crate::render::tests::{bare, text};
+
+#[test]
+fn a_healthy_run_takes_ten_lines_at_the_most() {
+    for nodes in [1, 2, 3, 4, 5, 6, 30, 31] {
+        let mut report = healthy(nodes);
+        // A long note takes two lines, which then are not there for the matrix.
+        for (notes, most) in [(0, 5), (1, 4), (20, 0)] {
+            report.notes = vec!["A note that is long enough to take more than one line of the table, which is eighty columns wide.".to_owned(); notes];
+            let shown = bare(&report, Format::Table);
+            assert!(shown.lines().count() <= 10, "{shown}");
+            assert!(shown.starts_with("REACHABLE: all "), "{shown}");
+            assert_eq!(shown.contains("from \\ to"), nodes <= most, "{shown}");
+        }
+    }
+}
+
+#[test]
+fn a_small_healthy_cluster_shows_every_agent() {
+    let expected = "\
+REACHABLE: all 120 cells over 3 nodes are reachable.
+from \\ to  1  2  3
+          ph ph ph
+1 n1 pod   . .. ..
+     host .  .. ..
+2 n2 pod  ..  . ..
+     host .. .  ..
+3 n3 pod  .. ..  .
+     host .. .. .
+120 of 120 cells observed; 1.2 s, 2026-01-01 00:00:00 UTC
+";
+    let shown: String = bare(&healthy(3), Format::Table)
+        .lines()
+        .map(|line| line.trim_end().to_owned() + "\n")
+        .collect();
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn trouble_comes_first_and_in_order() {
+    let broken = |on: Try<'_>| if on.to == 2 && on.target == "pod" { "failed" } else { "reachable" };
+    let shown = bare(&with_finding(mesh(3, broken), "n2"), Format::Table);
+    let order = [
+        "UNREACHABLE: 20 of 120 cells over 3 nodes failed.",
+        "FAILURE  n2, pod network, coming in",
+        "  n2 drops packets that it should forward.",
+        "  Cause     forward-dropped (likely), explains 12 cells",
+        "  Evidence  12 cells: no answer before the deadline",
+        "            Counters of FORWARD grow on the node",
+        "  To do     iptables -L FORWARD -v -n | head -n 3 # and so on, a command long enough not to fit into one line\n",
+        "from \\ to",
+        "Marks     . reachable, X failed",
+        "Columns   p the node's pod network, h its own network",
+        "Coverage  120 of 120 cells observed",
+        "Time      1.2 s, 2026-01-01 00:00:00 UTC",
+    ];
+    let mut rest = shown.as_str();
+    for words in order {
+        let at = rest.find(words);
+        assert!(at.is_some(), "`{words}` is missing or too early in\n{shown}");
+        rest = &rest[at.unwrap_or_default() + words.len()..];
+    }
+    assert!(!shown.contains("overlay-port-blocked"), "what was ruled out is for wide");
+}
+
+#[test]
+fn lines_fit_the_terminal_but_for_commands() {
+    for report in [motley(), mesh(30, |on: Try<'_>| if on.to == 3 { "failed" } else { "reachable" })] {
+        for width in [60, 80, 200] {
+            let shown = anstream::adapter::strip_str(&table(&report, width)).to_string();
+            for line in shown.lines().filter(|line| !line.contains("iptables")) {
+                assert!(columns(line) <= width, "{width}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn long_names_do_not_break_the_layout() {
+    let long = format!("{}.example", "x".repeat(240));
+    let mut of = mesh(2, |on: Try<'_>| if on.to == 2 { "failed" } else { "reachable" });
+    let text = serde_json::to_string(&of).unwrap().replace("n1", &long);
+    of = serde_json::from_str(&text).unwrap();
+    let shown = bare(&of, Format::Table);
+    let rows: Vec<&str> = shown.lines().filter(|line| line.starts_with("1 xxx")).collect();
+    assert_eq!(rows.len(), 1);
+    assert!(rows[0].contains("…") && columns(rows[0]) < 60, "{shown}");
+}
+
+#[test]
+fn colour_is_there_and_nothing_depends_on_it() {
+    let broken = mesh(2, |on: Try<'_>| if on.to == 2 { "failed" } else { "reachable" });
+    assert!(text(&broken, Format::Table).contains("\u{1b}["));
+    assert!(bare(&broken, Format::Table).contains('X'));
+}
+
+#[test]
+fn absent_agents_are_told_once_for_each_reason() {
+    let plane = |why: &str| serde_json::json!({"state": "absent", "why": why});
+    let node = |name: &str, why: &str| serde_json::json!({"name": name, "planes": {"pod": plane(why), "host": plane("the link is silent")}});
+    let nodes = vec![node("a", "the link is silent"), node("b", "Pending")];
+    let cells = vec![crate::render::samples::cell(("a", "pod"), "pod b", "tcp", "unknown")];
+    let shown = bare(&report(nodes, cells), Format::Table);
+    assert!(shown.starts_with("UNKNOWN: 1 of 1 cell over 2 nodes could not be checked; nothing failed."), "{shown}");
+    assert!(shown.contains("\n  b/pod: Pending\n  a (both planes), b/host: the link is silent\n"), "{shown}");
+}
+
+#[test]
+fn wide_lists_what_the_table_leaves_out() {
+    let shown = bare(&motley(), Format::Wide);
+    for words in [
+        "Not       overlay-port-blocked: the overlay answers",
+        "n1/host was left out: --planes pod",
+        "n1/pod was starved: 3 late wake-ups",
+        "n2/host: Pending: no room",
+        "timeout; ICMP type 3 code 13 from 10.0.0.9",
+        "local_error; errno 1 of sendmsg",
+        "node_port (Local) of n2 10.0.0.1",
+        "1 failed cell is under no finding",
+        "Note      ICMP to services was not planned.",
+    ] {
+        assert!(shown.contains(words), "`{words}` is missing:\n{shown}");
+    }
+    let times: Vec<&str> = shown.lines().last().unwrap_or_default().split_whitespace().collect();
+    assert_eq!(times, ["n1/pod", "tcp", "3", "85", "us", "1.2", "ms", "3.0", "s", "3.0", "s"]);
+    let listed = shown.lines().filter(|line| line.contains(" failed  ") || line.contains(" unknown  ")).count();
+    assert_eq!(listed, 5, "{shown}");
+}
+
+#[test]
+fn a_large_cluster_fits_a_screen() {
+    let down = |on: Try<'_>| if on.to == 7 { "failed" } else { "reachable" };
+    let shown = bare(&large(40, down), Format::Table);
+    assert!(shown.lines().count() < 20, "{shown}");
+    assert!(shown.contains("40 nodes: 1-40 pod  XX"), "{shown}");
+    assert!(shown.contains("Nodes     7 n7"), "{shown}");
+    let empty: Report = empty();
+    assert_eq!(bare(&empty, Format::Table).lines().count(), 2);
+}
