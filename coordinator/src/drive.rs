@@ -106,6 +106,7 @@ pub(crate) async fn drive(
     };
     let mut matrix = Matrix::new(Round::plan(roster, &options.plan));
 
+    tracing::info!(agents = connected.links.len(), "probing");
     probe::probe_all(&mut matrix, &connected.links, &secret, &mut clock, progress).await;
     let notes = look::look_all(&mut matrix, &connected.links, &secret, &mut clock, progress).await;
     progress.finish();

@@ -92,9 +92,7 @@ impl Outputs {
             .map_err(Failure::could_not_run)
         });
         let files: Vec<Result<(), Failure>> = files.collect();
-        let shown = stdout::print(self.stdout, |width, out| {
-            render(report, self.stdout, width, out)
-        });
+        let shown = stdout::print(self.stdout, |width, out| render(report, self.stdout, width, out));
         files
             .into_iter()
             .chain(std::iter::once(shown.map_err(Failure::could_not_run)))

@@ -71,7 +71,11 @@ fn files_are_whole_and_nothing_else_is_left() {
         format!("{format}={}", at(name).display())
     });
     let opened = open(&flags.each_ref().map(String::as_str)).unwrap();
-    assert_eq!(names(folder.path()), ["link", "old", "real"], "a check leaves nothing");
+    assert_eq!(
+        names(folder.path()),
+        ["link", "old", "real"],
+        "a check leaves nothing"
+    );
     for (format, file) in opened.files {
         file.write(|out| crate::render::render(&report(), format, 80, out))
             .unwrap();
@@ -80,10 +84,20 @@ fn files_are_whole_and_nothing_else_is_left() {
     let read: Report = serde_json::from_slice(&fs::read(at("new")).unwrap()).unwrap();
     assert_eq!(read, report());
     assert!(fs::read_to_string(at("old")).unwrap().starts_with("schema: "));
-    assert_eq!(fs::metadata(at("old")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(at("old")).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     assert!(fs::symlink_metadata(at("link")).unwrap().is_symlink());
-    assert!(fs::read_to_string(at("real")).unwrap().starts_with("<!doctype html>"));
-    assert!(!fs::metadata("/dev/null").unwrap().is_file(), "a device stays one");
+    assert!(
+        fs::read_to_string(at("real"))
+            .unwrap()
+            .starts_with("<!doctype html>")
+    );
+    assert!(
+        !fs::metadata("/dev/null").unwrap().is_file(),
+        "a device stays one"
+    );
 }
 
 #[test]
@@ -116,7 +130,7 @@ fn what_cannot_be_written_is_told_before_anything_is_done() {
         (
             &["json=/proc/r.json"],
             ExitCode::CouldNotRun,
-            &["/proc/r.json", "-o FORMAT=FILE"],
+            &["/proc/r.json: No such file or directory (os error 2); "],
         ),
         (
             &["json", "yaml"],

@@ -173,4 +173,21 @@ mod tests {
         runs.open(prepare(99), at(20 + FORGOTTEN_AFTER.as_secs()));
         assert!(runs.get("1", at(700)).is_none(), "forgotten");
     }
+
+    #[tokio::test]
+    async fn a_run_ends_when_it_is_closed_and_not_when_it_is_forgotten() {
+        use futures_util::FutureExt as _;
+
+        let mut runs = Runs::default();
+        runs.open(prepare(1), Moment::default());
+        let run = runs.get("1", Moment::default()).unwrap();
+        assert_eq!(run.stopped().now_or_never(), None);
+        runs.open(prepare(2), Moment(FORGOTTEN_AFTER));
+        assert!(runs.get("1", Moment(FORGOTTEN_AFTER)).is_none());
+        assert_eq!(run.stopped().now_or_never(), None);
+
+        let run = runs.get("2", Moment(FORGOTTEN_AFTER)).unwrap();
+        runs.close("2").unwrap();
+        assert_eq!(run.stopped().now_or_never(), Some(()));
+    }
 }

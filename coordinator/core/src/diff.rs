@@ -93,10 +93,10 @@ impl Diff<'_> {
             || self.changed(Trend::Worse).next().is_some()
     }
 
-    /// Whether anything became better: the verdict, a cell, or a finding that is gone.
+    /// Whether anything became better: the verdict or a cell. (A finding may also be gone since nobody can look any
+    /// more.)
     pub fn is_better(&self) -> bool {
         (self.verdict.0 != self.verdict.1 && self.verdict.1 == Verdict::Reachable)
-            || !self.findings_gone.is_empty()
             || self.changed(Trend::Better).next().is_some()
     }
 
@@ -225,9 +225,10 @@ fn trend(before: Option<CellState>, after: Option<CellState>) -> Option<Trend> {
         (None, after) if good(after) => None,
         (before, None) if good(before) => None,
         (before, Some(Degraded | Unknown | Failed)) if good(before) => Some(Trend::Worse),
-        (Some(Degraded | Unknown | Failed), Some(Reachable)) => Some(Trend::Better),
+        (Some(Degraded | Unknown | Failed), Some(Reachable)) | (Some(Failed | Unknown), Some(Degraded)) => {
+            Some(Trend::Better)
+        }
         (Some(Degraded), Some(Unknown | Failed)) | (Some(Unknown), Some(Failed)) => Some(Trend::Worse),
-        (Some(Failed | Unknown), Some(Degraded)) => Some(Trend::Better),
         // What failed may still fail where nobody can look any more.
         _ => Some(Trend::Different),
     }

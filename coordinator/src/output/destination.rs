@@ -55,7 +55,8 @@ fn parse(value: &OsStr) -> Result<Destination, String> {
     let known = || Format::value_variants().iter().copied();
     let Some(format) = known().find(|format| format.name() == name) else {
         let names: Vec<&str> = known().map(Format::name).collect();
-        let meant = nearest(&name, &names).map_or_else(String::new, |near| format!("; did you mean '{near}'?"));
+        let meant =
+            nearest(&name, &names).map_or_else(String::new, |near| format!("; did you mean '{near}'?"));
         return Err(format!(
             "no such format, expected one of {}, each also as FORMAT=FILE{meant}",
             names.join(", ")
@@ -124,7 +125,11 @@ mod tests {
         ];
         for (text, format, file) in cases {
             let file = file.map(Into::into);
-            assert_eq!(parse(OsStr::new(text)), Ok(Destination { format, file }), "{text}");
+            assert_eq!(
+                parse(OsStr::new(text)),
+                Ok(Destination { format, file }),
+                "{text}"
+            );
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -103,13 +103,18 @@ impl ReportFile {
     pub(super) fn is(&self, other: &Self) -> bool {
         match (&self.kind, &other.kind) {
             (Kind::Regular { path, .. }, Kind::Regular { path: other, .. }) => path == other,
-            (Kind::Special, Kind::Special) => self.given == other.given && self.given != Path::new("/dev/null"),
+            (Kind::Special, Kind::Special) => {
+                self.given == other.given && self.given != Path::new("/dev/null")
+            }
             _ => false,
         }
     }
 
     /// Writes it whole, or leaves what was there.
-    pub(super) fn write(self, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), FileError> {
+    pub(super) fn write(
+        self,
+        content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), FileError> {
         let written = match &self.kind {
             Kind::Regular { path, permissions } => replace(path, permissions, content),
             Kind::Special => OpenOptions::new().write(true).open(&self.given).and_then(|file| {
@@ -140,15 +145,16 @@ fn replace(
 
 /// A file beside `path`, gone when dropped.
 fn aside(path: &Path, permissions: &Permissions) -> io::Result<NamedTempFile> {
-    let made = tempfile::Builder::new()
+    // Opened here: the crate's own errors would name the temporary file, which says nothing to anybody.
+    tempfile::Builder::new()
         .prefix(".mesh-report-")
-        .permissions(permissions.clone())
-        .tempfile_in(directory_of(path));
-    // The error would name the temporary file, which says nothing to anybody.
-    made.map_err(|error| match error.raw_os_error() {
-        Some(number) => io::Error::from_raw_os_error(number),
-        None => error.kind().into(),
-    })
+        .make_in(directory_of(path), |aside| {
+            OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(permissions.mode())
+                .open(aside)
+        })
 }
 
 fn directory_of(path: &Path) -> &Path {

@@ -11,9 +11,7 @@ use super::grid::Grid;
 use super::markup::escape;
 use super::place::{place, source, target, why};
 use super::plain::count;
-use super::sentence::{
-    coverage_sentence, rtt, run_sentence, time_sentence, verdict_sentence, verdict_word,
-};
+use super::sentence::{coverage_sentence, rtt, run_sentence, time_sentence, verdict_sentence, verdict_word};
 
 const CSS: &str = include_str!("html/page.css");
 
@@ -119,9 +117,10 @@ fn list(out: &mut String, name: &str, items: &[String], code: bool) {
     let _ = write!(out, "<dt>{name}</dt><dd><ul>");
     for item in items {
         let item = escape(item);
-        let _ = match code {
-            true => write!(out, "<li><code>{item}</code></li>"),
-            false => write!(out, "<li>{item}</li>"),
+        let _ = if code {
+            write!(out, "<li><code>{item}</code></li>")
+        } else {
+            write!(out, "<li>{item}</li>")
         };
     }
     out.push_str("</ul></dd>\n");
@@ -224,7 +223,11 @@ fn cells(out: &mut String, report: &Report) {
     out.push_str("</tbody></table></div>\n");
     let more = all.saturating_sub(CELLS_SHOWN);
     if more > 0 {
-        let _ = writeln!(out, "<p>And {}; the JSON form has all.</p>", count(more, "more cell"));
+        let _ = writeln!(
+            out,
+            "<p>And {}; the JSON form has all.</p>",
+            count(more, "more cell")
+        );
     }
     out.push_str("</section>\n");
 }

@@ -56,9 +56,15 @@ struct Case {
 
 enum Outcome {
     Passed,
-    Failed { kind: String, message: String },
+    Failed {
+        kind: String,
+        message: String,
+    },
     /// Unknown: a check that did not happen is no pass.
-    Error { kind: &'static str, message: String },
+    Error {
+        kind: &'static str,
+        message: String,
+    },
     Skipped(String),
 }
 

@@ -1,5 +1,7 @@
 //! Places in words: where a finding is, what a cell goes from and to.
 
+use std::fmt::Write;
+
 use mesh_proto::{Cell, Direction, Finding, Plane, TargetKind, To};
 
 use super::plain::{count, plain, some_of};
@@ -81,23 +83,23 @@ pub(crate) fn target(to: &To) -> String {
         _ => {
             let mut text = to.kind.to_string();
             if let Some(policy) = to.policy {
-                text += &format!(" ({policy})");
+                let _ = write!(text, " ({policy})");
             }
             if to.as_application {
                 text += " as an application asks";
             }
             if let Some(node) = &to.node {
-                text += &format!(" of {}", plain(node.as_str()));
+                let _ = write!(text, " of {}", plain(node.as_str()));
             }
             text
         }
     };
-    match (to.address, to.port.0) {
-        (Some(address), 0) => text += &format!(" {address}"),
-        (Some(address), port) => text += &format!(" {}", std::net::SocketAddr::new(address, port)),
-        (None, 0) => {}
-        (None, port) => text += &format!(" port {port}"),
-    }
+    let _ = match (to.address, to.port.0) {
+        (Some(address), 0) => write!(text, " {address}"),
+        (Some(address), port) => write!(text, " {}", std::net::SocketAddr::new(address, port)),
+        (None, 0) => Ok(()),
+        (None, port) => write!(text, " port {port}"),
+    };
     text
 }
 
@@ -105,12 +107,10 @@ pub(crate) fn target(to: &To) -> String {
 pub(crate) fn why(cell: &Cell) -> String {
     let mut parts = Vec::new();
     parts.extend(cell.reason.as_ref().map(|reason| plain(&reason.to_string())));
-    parts.extend(cell.icmp.map(|icmp| {
-        format!(
-            "ICMP type {} code {} from {}",
-            icmp.kind, icmp.code, icmp.from
-        )
-    }));
+    parts.extend(
+        cell.icmp
+            .map(|icmp| format!("ICMP type {} code {} from {}", icmp.kind, icmp.code, icmp.from)),
+    );
     parts.extend(
         cell.local_error
             .as_ref()

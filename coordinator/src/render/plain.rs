@@ -146,12 +146,7 @@ mod tests {
         wrap(&mut out, "  * ", "one two three four  five six seven", 24);
         assert_eq!(out, "  * one two three four\n    five six seven\n");
         out.clear();
-        wrap(
-            &mut out,
-            "",
-            "short averyveryverylongwordthatdoesnotfit end",
-            20,
-        );
+        wrap(&mut out, "", "short averyveryverylongwordthatdoesnotfit end", 20);
         assert_eq!(out, "short\naveryveryverylongwordthatdoesnotfit\nend\n");
     }
 

@@ -1,5 +1,6 @@
 //! The sentences that every form for people shares: the verdict, coverage, time.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use mesh_proto::{CellState, Ground, Report, Verdict};
@@ -96,10 +97,10 @@ pub(super) fn coverage_sentence(report: &Report) -> String {
         count(coverage.cells as usize, "cell")
     );
     if coverage.unknown > 0 {
-        sentence += &format!(", {} unknown", coverage.unknown);
+        let _ = write!(sentence, ", {} unknown", coverage.unknown);
     }
     if coverage.skipped > 0 {
-        sentence += &format!(", {} skipped", coverage.skipped);
+        let _ = write!(sentence, ", {} skipped", coverage.skipped);
     }
     sentence
 }

@@ -46,7 +46,12 @@ pub(super) fn whole(report: &Report, width: usize) -> String {
 
 /// Nothing to tell but that all is well.
 fn is_healthy(report: &Report) -> bool {
-    let bad = |state| matches!(state, CellState::Failed | CellState::Degraded | CellState::Unknown);
+    let bad = |state| {
+        matches!(
+            state,
+            CellState::Failed | CellState::Degraded | CellState::Unknown
+        )
+    };
     report.verdict == Verdict::Reachable
         && !report.interrupted
         && report.findings.is_empty()
@@ -56,7 +61,12 @@ fn is_healthy(report: &Report) -> bool {
 fn head(out: &mut String, report: &Report, width: usize) {
     let word = verdict_word(report);
     let mut sentence = String::new();
-    wrap(&mut sentence, "", &format!("{word}: {}", verdict_sentence(report)), width);
+    wrap(
+        &mut sentence,
+        "",
+        &format!("{word}: {}", verdict_sentence(report)),
+        width,
+    );
     let style = match report.verdict {
         Verdict::Reachable => Style::new().green().bold(),
         Verdict::Unreachable => Style::new().red().bold(),

@@ -63,12 +63,14 @@ fn attributes_of(mut rest: &str) -> Result<(), String> {
         let (name, after) = rest
             .split_once("=\"")
             .ok_or_else(|| format!("no value: {rest}"))?;
-        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-:".contains(c)) {
+        if name.is_empty()
+            || !name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-:".contains(c))
+        {
             return Err(format!("no name of an attribute: {name}"));
         }
-        let (value, after) = after
-            .split_once('"')
-            .ok_or_else(|| format!("no end: {after}"))?;
+        let (value, after) = after.split_once('"').ok_or_else(|| format!("no end: {after}"))?;
         content(value)?;
         rest = match after.strip_prefix(' ') {
             Some(after) => after.trim_start(),
@@ -89,7 +91,9 @@ fn content(text: &str) -> Result<String, String> {
     let mut rest = text;
     while let Some(at) = rest.find('&') {
         plain.push_str(&rest[..at]);
-        let end = rest[at..].find(';').ok_or_else(|| format!("a bare & in {text:?}"))?;
+        let end = rest[at..]
+            .find(';')
+            .ok_or_else(|| format!("a bare & in {text:?}"))?;
         plain.push(match &rest[at..=at + end] {
             "&amp;" => '&',
             "&lt;" => '<',
@@ -107,7 +111,13 @@ fn content(text: &str) -> Result<String, String> {
 pub(super) const VOID: &[&str] = &["meta", "br", "rect"];
 
 fn samples() -> Vec<Report> {
-    let broken = |on: Try<'_>| if on.from == 2 || on.to == 2 { "failed" } else { "reachable" };
+    let broken = |on: Try<'_>| {
+        if on.from == 2 || on.to == 2 {
+            "failed"
+        } else {
+            "reachable"
+        }
+    };
     let unknown = |on: Try<'_>| if on.from == 1 { "unknown" } else { "reachable" };
     let mut odd = motley();
     odd.run.started = "yesterday".to_owned();
@@ -153,9 +163,36 @@ fn names_of_formats_are_those_that_the_flag_takes() {
 /// What hurts in one language or another, among what does not.
 fn hostile() -> impl Strategy<Value = String> {
     let pieces = prop::sample::select(vec![
-        "<script>alert(1)</script>", "]]>", "\"", "'", "&", "&amp;", "<", ">", "-->", "<!--", "\u{0}", "\u{1b}[31m", "\u{7}",
-        "\u{9b}2J", "\u{202e}", "\u{fffe}", "\u{ffff}", "\r", "\n", "\t", "</style>", "</svg>", "n1", "節点", "{{", ": ", "- ",
-        "#", "\u{85}", "\u{2028}",
+        "<script>alert(1)</script>",
+        "]]>",
+        "\"",
+        "'",
+        "&",
+        "&amp;",
+        "<",
+        ">",
+        "-->",
+        "<!--",
+        "\u{0}",
+        "\u{1b}[31m",
+        "\u{7}",
+        "\u{9b}2J",
+        "\u{202e}",
+        "\u{fffe}",
+        "\u{ffff}",
+        "\r",
+        "\n",
+        "\t",
+        "</style>",
+        "</svg>",
+        "n1",
+        "節点",
+        "{{",
+        ": ",
+        "- ",
+        "#",
+        "\u{85}",
+        "\u{2028}",
     ]);
     prop::collection::vec(pieces, 1..6).prop_map(|pieces| pieces.concat())
 }
@@ -202,6 +239,7 @@ fn hostile_report(text: &str) -> Report {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn no_text_from_outside_breaks_a_form(text_from_outside in hostile()) {
         let report = hostile_report(&text_from_outside);

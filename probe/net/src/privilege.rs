@@ -53,7 +53,9 @@ pub fn may_make_networks() -> bool {
     const NEEDED: u64 = 1 << CAP_NET_ADMIN | 1 << CAP_SYS_ADMIN;
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    effective.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & NEEDED == NEEDED)
+    effective
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & NEEDED == NEEDED)
 }
 
 /// Joins the user namespace of another process of the same user, and so its privileges there. **Before any thread

@@ -47,7 +47,17 @@ fn run_all() {
     expect_success(&as_ordinary_user(&own, "as-late-one"));
     expect_success(&as_ordinary_user(&own, "as-one-too-many"));
     expect_success(&as_ordinary_user(&own, "as-pinger"));
-    the_child_of_a_killed_parent_ends(&own);
+    let mut parent = Command::new(&own);
+    parent.arg("as-parent");
+    the_child_of_a_killed_parent_ends(parent);
+    // As in a container, where the program is process 1.
+    let mut parent = Command::new("unshare");
+    parent.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+    if !geteuid().is_root() {
+        parent.arg("--map-root-user");
+    }
+    parent.arg(&own).arg("as-parent");
+    the_child_of_a_killed_parent_ends(parent);
     let opener = Command::new(&own).arg("as-opener").output();
     expect_success(&opener.unwrap());
 }
@@ -156,9 +166,8 @@ fn ping_without_privilege() {
     }
 }
 
-fn the_child_of_a_killed_parent_ends(own: &Path) {
-    let mut parent = Command::new(own)
-        .arg("as-parent")
+fn the_child_of_a_killed_parent_ends(mut parent: Command) {
+    let mut parent = parent
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

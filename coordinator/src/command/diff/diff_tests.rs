@@ -44,12 +44,21 @@ Cells that became worse
 ";
     let text = shown(&good, &bad);
     assert!(text.starts_with(worse), "{text}");
-    let row: Vec<&str> = text.lines().last().unwrap_or_default().split_whitespace().collect();
+    let row: Vec<&str> = text
+        .lines()
+        .last()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
     assert_eq!(row, ["a/pod", "b/pod", "icmp", "reachable", "failed", "timeout"]);
     for (before, after, begins) in [
         (&bad, &good, "BETTER: "),
         (&bad, &bad, "SAME: "),
-        (&bad, &blind, "BETTER: 0 cells became worse, 0 cells became better, 1 cell changed otherwise, 1 finding gone."),
+        (
+            &bad,
+            &blind,
+            "DIFFERENT: 0 cells became worse, 0 cells became better, 1 cell changed",
+        ),
     ] {
         let text = shown(before, after);
         assert!(text.starts_with(begins), "{text}");
@@ -64,9 +73,15 @@ fn programs_get_all_of_it() {
     let record = serde_json::to_value(DiffRecord::of(&diff)).unwrap();
     assert_eq!(record["schema"], "mesh.diff/v1");
     assert_eq!(record["worse"], true);
-    assert_eq!(record["verdict"], json!({"before": "reachable", "after": "unreachable"}));
+    assert_eq!(
+        record["verdict"],
+        json!({"before": "reachable", "after": "unreachable"})
+    );
     assert_eq!(record["findings"]["new"][0]["cause"], "node-down");
     let cell = &record["cells"]["worse"][0];
-    assert_eq!((&cell["before"], &cell["after"], &cell["reason"]), (&json!("reachable"), &json!("failed"), &json!("timeout")));
+    assert_eq!(
+        (&cell["before"], &cell["after"], &cell["reason"]),
+        (&json!("reachable"), &json!("failed"), &json!("timeout"))
+    );
     assert_eq!(record["cells"]["better"], json!([]));
 }

@@ -99,7 +99,11 @@ impl<'r> CellRecord<'r> {
             before: change.before,
             after: change.after,
             // A cell that is gone stands here as it was; its reason is of then.
-            reason: change.cell.reason.as_ref().filter(|_| change.after == Some(change.cell.state)),
+            reason: change
+                .cell
+                .reason
+                .as_ref()
+                .filter(|_| change.after == Some(change.cell.state)),
         }
     }
 }

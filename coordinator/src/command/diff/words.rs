@@ -25,11 +25,7 @@ pub(super) fn words(diff: &Diff<'_>, width: usize) -> String {
     }
     let (before, after) = diff.coverage;
     let covered = |of: mesh_proto::Coverage| {
-        format!(
-            "{} of {} observed",
-            of.observed,
-            count(of.cells as usize, "cell")
-        )
+        format!("{} of {} observed", of.observed, count(of.cells as usize, "cell"))
     };
     let coverage = if before == after {
         format!("{}, as before", covered(after))
@@ -76,7 +72,12 @@ fn head(out: &mut String, diff: &Diff<'_>, width: usize) {
         }
     }
     let mut sentence = String::new();
-    wrap(&mut sentence, "", &format!("{word}: {}.", parts.join(", ")), width);
+    wrap(
+        &mut sentence,
+        "",
+        &format!("{word}: {}.", parts.join(", ")),
+        width,
+    );
     let rest = sentence.strip_prefix(word).unwrap_or(&sentence);
     let _ = write!(out, "{}{rest}", word.style(style));
 }
@@ -102,7 +103,11 @@ fn findings(out: &mut String, what: &str, style: Style, findings: &[&Finding], w
     if findings.is_empty() {
         return;
     }
-    let _ = writeln!(out, "\n{}", format!("{what}: {}", count(findings.len(), "finding")).style(style));
+    let _ = writeln!(
+        out,
+        "\n{}",
+        format!("{what}: {}", count(findings.len(), "finding")).style(style)
+    );
     for finding in findings {
         let text = format!("{}: {} ({})", place(finding), finding.summary, finding.cause);
         wrap(out, "  ", &text, width);

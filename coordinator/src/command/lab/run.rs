@@ -42,6 +42,7 @@ pub(super) fn run(args: &LabRunArgs) -> Result<ExitCode, Failure> {
         }
         Err(error) => return Err(super::failure(error)),
     };
+    tracing::info!(nodes = lab.topology().nodes.len(), "the lab stands");
     let drive_options = args.probe.drive_options(None);
     let drive = drive(ground::lab::raised(&lab), &drive_options, interrupt, &progress);
     let report = crate::command::runtime()?.block_on(drive).map_err(Failure::could_not_run)?;

@@ -72,8 +72,15 @@ impl Folder {
 
     /// Makes the folder, for this user alone.
     pub(super) fn make(&self) -> io::Result<()> {
-        use std::os::unix::fs::DirBuilderExt;
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0)
+        use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+        let base = self.0.parent().unwrap_or(Path::new("/"));
+        let builder = |path| fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+        builder(base)?;
+        // Where all may write, somebody else may have made it first.
+        if fs::symlink_metadata(base)?.uid() != mesh_net::user_id() {
+            return Err(io::Error::other("it belongs to another user"));
+        }
+        builder(&self.0)
     }
 
     /// The lock that the holder of a lab has as long as it lives.
@@ -94,9 +101,14 @@ impl Folder {
     /// Takes away what is left of a lab.
     pub(super) fn remove(&self) -> io::Result<()> {
         match fs::remove_dir_all(&self.0) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
+        // The folder of all labs goes with the last one.
+        if let Some(base) = self.0.parent() {
+            let _ = fs::remove_dir(base);
+        }
+        Ok(())
     }
 
     fn broken(&self, error: impl Into<anyhow::Error>) -> Failure {

@@ -16,7 +16,9 @@ pub(crate) enum SavedError {
     #[error("cannot read the report {}", file.display())]
     Read { file: PathBuf, source: std::io::Error },
     /// It is neither JSON nor YAML, or no report.
-    #[error("the report is malformed\n  {file}{place}: {why}; expected what `mesh run -o json` or -o yaml writes")]
+    #[error(
+        "the report is malformed\n  {file}{place}: {why}; expected what `mesh run -o json` or -o yaml writes"
+    )]
     Malformed {
         file: String,
         /// `:LINE:COLUMN`, where that is known.
@@ -24,7 +26,9 @@ pub(crate) enum SavedError {
         why: String,
     },
     /// It is a report of another kind.
-    #[error("the report {file} has the schema `{found}`, this mesh knows {SCHEMA} only: use the mesh that wrote it")]
+    #[error(
+        "the report {file} has the schema `{found}`, this mesh knows {SCHEMA} only: use the mesh that wrote it"
+    )]
     Schema { file: String, found: String },
 }
 
@@ -63,11 +67,7 @@ fn parse(file: String, bytes: &[u8]) -> Result<Report, SavedError> {
         why: plain(&why),
     };
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        let line = bytes[..error.valid_up_to()]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1;
+        let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
         malformed(Wrong {
             place: format!(":{line}"),
             why: "not UTF-8 text".to_owned(),

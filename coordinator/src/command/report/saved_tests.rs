@@ -63,12 +63,13 @@ fn what_is_wrong_is_told_with_its_place() {
         (b"ab\n\xff", &["r:2", "not UTF-8"]),
         (
             br#"{"schema": "mesh.report/v9"}"#,
-            &["`mesh.report/v9`", "mesh.report/v1 only", "use the mesh that wrote it"],
+            &[
+                "`mesh.report/v9`",
+                "mesh.report/v1 only",
+                "use the mesh that wrote it",
+            ],
         ),
-        (
-            without_run.as_bytes(),
-            &["r:1:", "missing field `run`"],
-        ),
+        (without_run.as_bytes(), &["r:1:", "missing field `run`"]),
     ];
     for (text, words) in cases {
         let error = read(text).unwrap_err();
@@ -85,7 +86,10 @@ fn what_is_wrong_is_told_with_its_place() {
             changed("unexplained", json!("none")),
             ["invalid type: string", "u32"],
         ),
-        (changed("cells", json!(3)), ["invalid type: integer", "a sequence"]),
+        (
+            changed("cells", json!(3)),
+            ["invalid type: integer", "a sequence"],
+        ),
         (
             changed("nodes", json!([{"name": "a b", "planes": {}}])),
             ["is no node name", "white space"],

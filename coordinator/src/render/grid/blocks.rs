@@ -127,9 +127,10 @@ impl<'g, 'r> Blocks<'g, 'r> {
     pub(in crate::render) fn mark(&self, line: &Line, group: &Group, column: Column) -> Mark {
         // Members look the same but for the holes on the diagonal: two of each are enough to find one that is none.
         let rows = line.nodes.iter().take(2).flat_map(|node| {
-            line.planes
-                .iter()
-                .map(|plane| Row { node: *node, plane: *plane })
+            line.planes.iter().map(|plane| Row {
+                node: *node,
+                plane: *plane,
+            })
         });
         let columns = |row: Row| {
             let of_nodes = group.nodes.iter().take(2).map(move |node| match column {
@@ -174,7 +175,10 @@ fn groups(
             // Beyond the alphabet nobody looks them up any more.
             _ => letters.next().unwrap_or('+').to_string(),
         };
-        let columns = grid.on_node.iter().map(|on| (on.letter(), Column::Node(first, *on)));
+        let columns = grid
+            .on_node
+            .iter()
+            .map(|on| (on.letter(), Column::Node(first, *on)));
         Group {
             title,
             nodes,

@@ -13,7 +13,8 @@ fn titles(blocks: &Blocks<'_, '_>) -> Vec<String> {
 
 #[test]
 fn the_worst_probe_shows_and_one_kind_alone_by_its_letter() {
-    let cases: &[(&[(&str, &str)], Mark, char)] = &[
+    type States = &'static [(&'static str, &'static str)];
+    let cases: &[(States, Mark, char)] = &[
         (&[], Mark::Fine, '.'),
         (&[("udp", "degraded")], Mark::Degraded, '~'),
         (&[("udp", "degraded"), ("tcp", "unknown")], Mark::Unknown, '?'),

@@ -7,49 +7,42 @@ use mesh_proto::{CellState, ProbeKind, TargetKind};
 pub(super) struct Spot {
     /// Kinds that failed, a bit each.
     failed: u8,
-    degraded: bool,
-    unknown: bool,
-    passed: bool,
-    skipped: bool,
+    /// States that occur, a bit each.
+    states: u8,
 }
 
 impl Spot {
     /// A spot nothing is known of; `others_passed` says that probes which are not listed came through.
     pub(super) fn new(others_passed: bool) -> Self {
-        Self {
-            passed: others_passed,
-            ..Self::default()
+        let mut spot = Self::default();
+        if others_passed {
+            spot.states |= 1 << CellState::Reachable as u8;
         }
+        spot
     }
 
     pub(super) fn take(&mut self, kind: ProbeKind, state: CellState) {
-        match state {
-            CellState::Reachable => self.passed = true,
-            CellState::Degraded => self.degraded = true,
-            CellState::Failed => self.failed |= 1 << kind as u8,
-            CellState::Unknown => self.unknown = true,
-            CellState::Skipped => self.skipped = true,
+        self.states |= 1 << state as u8;
+        if state == CellState::Failed {
+            self.failed |= 1 << kind as u8;
         }
     }
 
     pub(super) fn mark(self) -> Mark {
-        let one = ProbeKind::ALL
-            .iter()
-            .copied()
-            .find(|kind| self.failed == 1 << *kind as u8);
-        if self.failed != 0 {
+        let has = |state: CellState| self.states & (1 << state as u8) != 0;
+        if has(CellState::Failed) {
             // A letter means: this kind alone, while others pass.
-            match one.filter(|_| self.passed || self.degraded) {
-                Some(kind) => Mark::FailedOne(kind),
-                None => Mark::Failed,
-            }
-        } else if self.unknown {
+            let others_pass = has(CellState::Reachable) || has(CellState::Degraded);
+            let alone = |kind: &ProbeKind| others_pass && self.failed == 1 << *kind as u8;
+            let one = ProbeKind::ALL.iter().copied().find(alone);
+            one.map_or(Mark::Failed, Mark::FailedOne)
+        } else if has(CellState::Unknown) {
             Mark::Unknown
-        } else if self.degraded {
+        } else if has(CellState::Degraded) {
             Mark::Degraded
-        } else if self.passed {
+        } else if has(CellState::Reachable) {
             Mark::Fine
-        } else if self.skipped {
+        } else if has(CellState::Skipped) {
             Mark::Skipped
         } else {
             Mark::Blank

@@ -71,8 +71,14 @@ fn two_hundred_nodes_make_a_small_page_with_a_picture() {
     assert_eq!(page.matches("<svg ").count(), 4);
     assert!(page.contains("from pod to pod: 397 pairs with trouble"));
     // Row 20 is one stroke but for the hole on the diagonal and the column that failed.
-    assert!(page.contains("M0 19.5h6M7 19.5h12M20 19.5h180"), "runs of neighbours");
-    assert!(page.contains("class=\"named\""), "the node at fault is on the axis");
+    assert!(
+        page.contains("M0 19.5h6M7 19.5h12M20 19.5h180"),
+        "runs of neighbours"
+    );
+    assert!(
+        page.contains("class=\"named\""),
+        "the node at fault is on the axis"
+    );
 }
 
 #[test]

@@ -11,7 +11,9 @@ use crate::render::plain::count;
 const MOST_FIELDS: usize = 20_000;
 
 pub(super) fn matrix(out: &mut String, grid: &Grid<'_>) {
-    out.push_str("<section id=\"matrix\" aria-labelledby=\"matrix-head\">\n<h2 id=\"matrix-head\">Matrix</h2>\n");
+    out.push_str(
+        "<section id=\"matrix\" aria-labelledby=\"matrix-head\">\n<h2 id=\"matrix-head\">Matrix</h2>\n",
+    );
     let blocks = Blocks::new(grid);
     if grid.rows.is_empty() {
         out.push_str("<p>No cells.</p>\n");
@@ -19,7 +21,12 @@ pub(super) fn matrix(out: &mut String, grid: &Grid<'_>) {
     if blocks.cut_down {
         panels(out, grid);
     }
-    let fields: usize = blocks.groups.iter().map(|group| group.columns.len()).sum::<usize>() * blocks.lines.len();
+    let fields: usize = blocks
+        .groups
+        .iter()
+        .map(|group| group.columns.len())
+        .sum::<usize>()
+        * blocks.lines.len();
     if fields > MOST_FIELDS {
         out.push_str("<p>Too much is wrong to be shown as a table.</p>\n");
     } else if fields > 0 {
@@ -134,11 +141,11 @@ fn source(grid: &Grid<'_>, line: &Line) -> String {
 
 fn names(grid: &Grid<'_>, nodes: &[usize]) -> String {
     const SHOWN: usize = 100;
-    let named = nodes
+    let listed = nodes
         .iter()
         .take(SHOWN)
         .map(|node| format!("{} {}", node + 1, grid.nodes[*node]));
-    let mut names = named.collect::<Vec<_>>().join(", ");
+    let mut names = listed.collect::<Vec<_>>().join(", ");
     if nodes.len() > SHOWN {
         let _ = write!(names, " and {} more", nodes.len() - SHOWN);
     }

@@ -1,6 +1,7 @@
 //! Findings in words, and agents that did not stand.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use mesh_proto::{Finding, Node, Plane, PlaneState, Report, Severity};
 use owo_colors::OwoColorize;
@@ -95,6 +96,6 @@ pub(super) fn absent(out: &mut String, report: &Report, shown: usize, width: usi
     }
     let more = all.saturating_sub(reasons);
     if more > 0 {
-        out.push_str(&format!("  and {}; -o wide shows all\n", count(more, "more reason")));
+        let _ = writeln!(out, "  and {}; -o wide shows all", count(more, "more reason"));
     }
 }

@@ -44,7 +44,13 @@ from \\ to  1  2  3
 
 #[test]
 fn trouble_comes_first_and_in_order() {
-    let broken = |on: Try<'_>| if on.to == 2 && on.target == "pod" { "failed" } else { "reachable" };
+    let broken = |on: Try<'_>| {
+        if on.to == 2 && on.target == "pod" {
+            "failed"
+        } else {
+            "reachable"
+        }
+    };
     let shown = bare(&with_finding(mesh(3, broken), "n2"), Format::Table);
     let order = [
         "UNREACHABLE: 20 of 120 cells over 3 nodes failed.",
@@ -66,12 +72,18 @@ fn trouble_comes_first_and_in_order() {
         assert!(at.is_some(), "`{words}` is missing or too early in\n{shown}");
         rest = &rest[at.unwrap_or_default() + words.len()..];
     }
-    assert!(!shown.contains("overlay-port-blocked"), "what was ruled out is for wide");
+    assert!(
+        !shown.contains("overlay-port-blocked"),
+        "what was ruled out is for wide"
+    );
 }
 
 #[test]
 fn lines_fit_the_terminal_but_for_commands() {
-    for report in [motley(), mesh(30, |on: Try<'_>| if on.to == 3 { "failed" } else { "reachable" })] {
+    for report in [
+        motley(),
+        mesh(30, |on: Try<'_>| if on.to == 3 { "failed" } else { "reachable" }),
+    ] {
         for width in [60, 80, 200] {
             let shown = anstream::adapter::strip_str(&table(&report, width)).to_string();
             for line in shown.lines().filter(|line| !line.contains("iptables")) {
@@ -105,10 +117,21 @@ fn absent_agents_are_told_once_for_each_reason() {
     let plane = |why: &str| serde_json::json!({"state": "absent", "why": why});
     let node = |name: &str, why: &str| serde_json::json!({"name": name, "planes": {"pod": plane(why), "host": plane("the link is silent")}});
     let nodes = vec![node("a", "the link is silent"), node("b", "Pending")];
-    let cells = vec![crate::render::samples::cell(("a", "pod"), "pod b", "tcp", "unknown")];
+    let cells = vec![crate::render::samples::cell(
+        ("a", "pod"),
+        "pod b",
+        "tcp",
+        "unknown",
+    )];
     let shown = bare(&report(nodes, cells), Format::Table);
-    assert!(shown.starts_with("UNKNOWN: 1 of 1 cell over 2 nodes could not be checked; nothing failed."), "{shown}");
-    assert!(shown.contains("\n  b/pod: Pending\n  a (both planes), b/host: the link is silent\n"), "{shown}");
+    assert!(
+        shown.starts_with("UNKNOWN: 1 of 1 cell over 2 nodes could not be checked; nothing failed."),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("\n  b/pod: Pending\n  a (both planes), b/host: the link is silent\n"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -127,9 +150,22 @@ fn wide_lists_what_the_table_leaves_out() {
     ] {
         assert!(shown.contains(words), "`{words}` is missing:\n{shown}");
     }
-    let times: Vec<&str> = shown.lines().last().unwrap_or_default().split_whitespace().collect();
-    assert_eq!(times, ["n1/pod", "tcp", "3", "85", "us", "1.2", "ms", "3.0", "s", "3.0", "s"]);
-    let listed = shown.lines().filter(|line| line.contains(" failed  ") || line.contains(" unknown  ")).count();
+    let times: Vec<&str> = shown
+        .lines()
+        .last()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    assert_eq!(
+        times,
+        [
+            "n1/pod", "tcp", "3", "85", "us", "1.2", "ms", "3.0", "s", "3.0", "s"
+        ]
+    );
+    let listed = shown
+        .lines()
+        .filter(|line| line.contains(" failed  ") || line.contains(" unknown  "))
+        .count();
     assert_eq!(listed, 5, "{shown}");
 }
 
