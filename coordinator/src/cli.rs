@@ -13,7 +13,10 @@ use tracing_subscriber::EnvFilter;
 
 pub(crate) use self::duration::Span;
 pub(crate) use self::probe_args::{ProbeArgs, TlsArgs};
-use crate::command::{completion::CompletionArgs, diff::DiffArgs, lab::LabArgs, probe::AgentArgs, report::ReportArgs, run::RunArgs, version::VersionArgs};
+use crate::command::{
+    completion::CompletionArgs, diff::DiffArgs, lab::LabArgs, probe::AgentArgs, report::ReportArgs,
+    run::RunArgs, version::VersionArgs,
+};
 use crate::exit_code::ExitCode;
 
 /// Finds out, by trying it, whether every node of a Kubernetes cluster can reach every other, and says where and why
@@ -95,11 +98,9 @@ pub(crate) fn log_to_stderr(verbose: u8) {
         _ => "mesh=debug,mesh_probe=debug,mesh_lab=debug",
     };
     let filter = EnvFilter::try_from_env("MESH_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let colour =
-        std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(colour)
+        .with_ansi(false)
         .with_writer(std::io::stderr)
         .init();
 }

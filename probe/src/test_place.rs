@@ -34,11 +34,12 @@ pub(crate) fn in_own_network(commands: &[&str], test: impl AsyncFnOnce() + Send)
             for line in ["ip link set lo up"].iter().chain(commands) {
                 command(line);
             }
-            tokio::runtime::Builder::new_current_thread()
+            let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
-                .unwrap()
-                .block_on(test());
+                .unwrap();
+            let in_time = runtime.block_on(async { tokio::time::timeout(LONG * 4, test()).await });
+            in_time.expect("it waits for what never comes");
         })
         .unwrap();
 }

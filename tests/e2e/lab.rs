@@ -37,7 +37,17 @@ fn run(flags: &str, faults: &[String]) -> (Option<i32>, Value) {
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     let report = serde_json::from_slice(&output.stdout);
-    (output.status.code(), report.unwrap_or_else(|error| panic!("{flags} {faults:?}: {error}: {said}")))
+    let report: Value = report.unwrap_or_else(|error| panic!("{flags} {faults:?}: {error}: {said}"));
+    fits_schema(&report);
+    (output.status.code(), report)
+}
+
+/// Every report is valid against the schema that is committed.
+fn fits_schema(report: &Value) {
+    let schema: Value = serde_json::from_str(include_str!("../../proto/report.schema.json")).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let errors: Vec<String> = validator.iter_errors(report).map(|error| error.to_string()).collect();
+    assert_eq!(errors, Vec::<String>::new());
 }
 
 fn is_green(flags: &str) {

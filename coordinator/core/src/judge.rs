@@ -118,7 +118,7 @@ fn judge_tries(kind: ProbeKind, seen: &Observation) -> Judged {
 /// Far slower than its peers: so far that no jitter of a busy machine explains it.
 fn slow_among_peers(matrix: &Matrix, judged: &mut [Judged]) {
     const TIMES_THE_MEDIAN: u32 = 20;
-    const AT_LEAST_US: u32 = 250_000;
+    const AT_LEAST_US: u32 = 500_000;
     for kind in ProbeKind::ALL {
         let of_kind = |number: &usize| matrix.round().cells()[*number].kind == *kind;
         let medians: Vec<(usize, u32)> = (0..judged.len())

@@ -295,10 +295,7 @@ fn plans(
     options: &PlanOptions,
 ) -> (Vec<Option<Plan>>, Vec<Vec<CellIndex>>) {
     let pacing = Pacing {
-        spread: options
-            .pacing
-            .spread
-            .max(load::gentle_spread(roster, cells, options)),
+        spread: load::spread(roster, cells, options),
         ..options.pacing
     };
     let mut plans: Vec<Option<Plan>> = roster

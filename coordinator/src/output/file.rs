@@ -135,9 +135,11 @@ fn replace(
     permissions: &Permissions,
     content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut out = BufWriter::new(aside(path, permissions)?);
+    let file = aside(path, permissions)?;
+    let mut out = BufWriter::new(file.as_file());
     content(&mut out)?;
-    let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    out.flush()?;
+    drop(out);
     // A disk that is full may say so only here.
     file.as_file().sync_all()?;
     file.persist(path).map(drop).map_err(|error| error.error)

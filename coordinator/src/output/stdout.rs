@@ -36,9 +36,9 @@ pub(crate) fn print(
 
 /// The terminal's width, or 80 where there is none or it is too narrow to be true.
 fn width() -> usize {
-    let terminal = comfy_table::Table::new().width();
+    let terminal = terminal_size::terminal_size_of(io::stdout());
     terminal
-        .map(usize::from)
+        .map(|(terminal_size::Width(columns), _)| usize::from(columns))
         .filter(|width| *width >= 40)
         .unwrap_or(USUAL_WIDTH)
 }

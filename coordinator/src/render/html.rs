@@ -13,6 +13,8 @@ use super::place::{place, source, target, why};
 use super::plain::count;
 use super::sentence::{coverage_sentence, rtt, run_sentence, time_sentence, verdict_sentence, verdict_word};
 
+/// Allows the page its own style, and nothing else.
+const HEAD: &str = include_str!("html/head.html");
 const CSS: &str = include_str!("html/page.css");
 
 /// Beyond these a table of cells is no reading any more; the JSON form has all.
@@ -25,10 +27,7 @@ pub(super) fn html(report: &Report) -> String {
     let word = verdict_word(report);
     let _ = write!(
         out,
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <title>{word}: mesh run {}</title>\n<style>\n{CSS}</style>\n</head>\n<body>\n\
+        "{HEAD}<title>{word}: mesh run {}</title>\n<style>\n{CSS}</style>\n</head>\n<body>\n\
          <a class=\"skip\" href=\"#matrix\">Go to the matrix</a>\n",
         escape(&report.run.id)
     );

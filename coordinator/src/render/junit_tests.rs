@@ -50,7 +50,7 @@ fn it_is_red_exactly_when_the_run_is() {
         (interrupted, 0, 1),
         // Nobody tried TCP and UDP there.
         (
-            report(vec![], vec![cell(("a", "pod"), "pod b", "icmp", "failed")]),
+            report(&[], &[cell(("a", "pod"), "pod b", "icmp", "failed")]),
             2,
             0,
         ),

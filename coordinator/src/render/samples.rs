@@ -75,14 +75,14 @@ fn build(nodes: usize, state: impl Fn(Try<'_>) -> &'static str, all: bool) -> Re
     let nodes: Vec<Value> = (1..=nodes)
         .map(|n| json!({"name": format!("n{n}"), "planes": {"pod": plane(), "host": plane()}}))
         .collect();
-    let mut report = report(nodes, cells);
+    let mut report = report(&nodes, &cells);
     report.coverage.cells += left_out;
     report.coverage.observed += left_out;
     report
 }
 
 /// A report with these nodes and cells; verdict and coverage follow from the cells.
-pub(in crate::render) fn report(nodes: Vec<Value>, cells: Vec<Value>) -> Report {
+pub(in crate::render) fn report(nodes: &[Value], cells: &[Value]) -> Report {
     let number = |state: &str| cells.iter().filter(|cell| cell["state"] == state).count();
     let (failed, unknown, skipped) = (number("failed"), number("unknown"), number("skipped"));
     let verdict = match (failed, unknown) {
@@ -122,7 +122,7 @@ pub(in crate::render) fn with_finding(mut report: Report, node: &str) -> Report 
 
 /// An empty report.
 pub(in crate::render) fn empty() -> Report {
-    report(Vec::new(), Vec::new())
+    report(&[], &[])
 }
 
 /// Every state, service and plane that a report can have.
@@ -160,7 +160,7 @@ pub(in crate::render) fn motley() -> Report {
             "host": {"state": "skipped", "why": "--planes pod"}}}),
         json!({"name": "n2", "planes": {"host": {"state": "absent", "why": "Pending: no room"}}}),
     ];
-    let mut report = with_finding(report(nodes, cells), "n2");
+    let mut report = with_finding(report(&nodes, &cells), "n2");
     report.unexplained = 1;
     report.notes = vec!["ICMP to services was not planned.".to_owned()];
     report

@@ -59,10 +59,10 @@ pub(super) fn nowhere(model: &Model<'_>, pick: &Pick) -> Draft {
             ..Where::default()
         },
         confidence: Confidence::Possible,
-        summary: format!(
-            "{} cells are not whole, and no single place explains them.",
-            pick.explains.len()
-        ),
+        summary: match pick.explains.len() {
+            1 => "One cell is not whole, and no place explains it better than chance.".to_owned(),
+            count => format!("{count} cells are not whole, and no single place explains them."),
+        },
         evidence: evidence(model, &pick.explains),
         advice: vec!["Run again with -o wide and compare the failing cells with healthy ones.".to_owned()],
         explains: pick.explains.clone(),

@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::Args;
 use mesh_lab::{Fault, Lab, LabError, LabOptions, Step};
 use mesh_net::PrivateFolder;
+use mesh_proto::Pacing;
 
 use super::shape::ShapeArgs;
 use crate::cli::ProbeArgs;
@@ -43,12 +44,24 @@ pub(super) fn run(args: &LabRunArgs) -> Result<ExitCode, Failure> {
         Err(error) => return Err(super::failure(error)),
     };
     tracing::info!(nodes = lab.topology().nodes.len(), "the lab stands");
-    let drive_options = args.probe.drive_options(None);
+    let mut drive_options = args.probe.drive_options(None);
+    share_this_machine(&mut drive_options.plan.pacing, lab.topology().nodes.len());
     let drive = drive(ground::lab::raised(&lab), &drive_options, interrupt, &progress);
     let report = crate::command::runtime()?.block_on(drive).map_err(Failure::could_not_run)?;
     drop(lab);
     outputs.write(&report)?;
     Ok(ExitCode::of(&report))
+}
+
+/// All agents of a lab stand on one machine, and its cores carry every packet over every hop.
+fn share_this_machine(pacing: &mut Pacing, nodes: usize) {
+    /// What a core carries with ease, agents and servers included.
+    const PACKETS_PER_SECOND: usize = 10_000;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let share = PACKETS_PER_SECOND * cores / (nodes * 2).max(1);
+    let share = u32::try_from(share.max(20)).unwrap_or(u32::MAX);
+    pacing.packets_per_second = pacing.packets_per_second.min(share);
+    pacing.burst = pacing.burst.min(share / 20 + 1);
 }
 
 /// Raises a lab and does the faults to it.

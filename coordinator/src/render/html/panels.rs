@@ -129,13 +129,23 @@ fn axes(out: &mut String, nodes: usize, letter: f64, spots: &Spots) {
             *of_columns.entry(*column).or_default() += 1;
         }
     }
+    // A single pair is a dot in a large picture: a dash at the edge leads the eye to it.
+    let dash = letter * 0.4;
+    out.push_str("<path class=\"edge\" d=\"");
+    for row in of_rows.keys() {
+        let _ = write!(out, "M-{dash:.1} {row}.5h{dash:.1}");
+    }
+    for column in of_columns.keys() {
+        let _ = write!(out, "M{column}.5 -{dash:.1}v{dash:.1}");
+    }
+    out.push_str("\"/>\n");
     let _ = write!(out, "<g font-size=\"{letter:.1}\">");
     for (node, is_bad) in ticks(nodes, step, letter, &of_rows) {
         let class = if is_bad { " class=\"named\"" } else { "" };
         let _ = write!(
             out,
             "<text{class} x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-            -letter * 0.4,
+            -letter * 0.6,
             node as f64 + 0.5 + letter * 0.35,
             node + 1
         );
@@ -146,7 +156,7 @@ fn axes(out: &mut String, nodes: usize, letter: f64, spots: &Spots) {
             out,
             "<text{class} x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
             node as f64 + 0.5,
-            -letter * 0.5,
+            -letter * 0.6,
             node + 1
         );
     }

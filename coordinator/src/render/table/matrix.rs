@@ -10,15 +10,19 @@ use crate::render::plain::{columns, count, padded, plain, shortened, some_of, wr
 
 /// Longer names are cut in the middle; the numbers before them tell them apart.
 const LONGEST_NAME: usize = 24;
-/// A picture of more lines than these is none at a terminal.
+/// A picture of more lines than these is none at a terminal: any two of 30 nodes have their place.
 const MOST_LINES: usize = 60;
+/// Nor is one that goes on below more often than this, where only trouble is shown anyway.
+const MOST_BANDS: usize = 3;
 
 /// Draws the matrix. Where it is wider than the terminal, the columns go on below.
 pub(super) fn picture(out: &mut String, grid: &Grid<'_>, blocks: &Blocks<'_, '_>, width: usize) {
     let digits = grid.nodes.len().to_string().len();
     let labels: Vec<String> = labels(grid, blocks, digits);
     let margin = labels.iter().map(|label| columns(label)).max().unwrap_or(0);
-    for band in bands(&blocks.groups, width.saturating_sub(margin)) {
+    let bands = bands(&blocks.groups, width.saturating_sub(margin));
+    let shown = if blocks.cut_down { MOST_BANDS } else { usize::MAX };
+    for band in bands.iter().copied().take(shown) {
         let mut titles = padded("from \\ to", margin);
         let mut letters = padded("", margin);
         for group in band {
@@ -34,9 +38,13 @@ pub(super) fn picture(out: &mut String, grid: &Grid<'_>, blocks: &Blocks<'_, '_>
             row(out, blocks, line, band);
         }
     }
-    let more = blocks.lines.len().saturating_sub(MOST_LINES);
-    if more > 0 {
-        let _ = writeln!(out, "and {}; -o html=FILE shows all", count(more, "more row"));
+    let rows = blocks.lines.len().saturating_sub(MOST_LINES);
+    let targets: usize = bands.iter().skip(shown).map(|band| band.len()).sum();
+    let more = [(rows, "more row"), (targets, "more target")];
+    let more = more.iter().filter(|(number, _)| *number > 0);
+    let more: Vec<String> = more.map(|(number, what)| count(*number, what)).collect();
+    if !more.is_empty() {
+        let _ = writeln!(out, "and {}; -o html=FILE shows all", more.join(" and "));
     }
 }
 
@@ -191,12 +199,12 @@ pub(super) fn columns_legend(out: &mut String, grid: &Grid<'_>, blocks: &Blocks<
     let dns = [
         (has(|column| matches!(column, Column::Dns(_))), "s the service"),
         (
-            has(|column| matches!(column, Column::DnsEndpoint(_))),
-            "1.. its endpoints",
-        ),
-        (
             has(|column| matches!(column, Column::Application)),
             "a as an application asks",
+        ),
+        (
+            has(|column| matches!(column, Column::DnsEndpoint(_))),
+            "1.. its endpoints",
         ),
     ];
     let dns: Vec<&str> = dns
@@ -205,7 +213,7 @@ pub(super) fn columns_legend(out: &mut String, grid: &Grid<'_>, blocks: &Blocks<
         .map(|(_, what)| *what)
         .collect();
     if !dns.is_empty() {
-        entries.push(format!("dns {}", dns.join(" ")));
+        entries.push(format!("dns ({})", dns.join(", ")));
     }
     if has(|column| matches!(column, Column::Api(_))) {
         entries.push("api the API service".to_owned());

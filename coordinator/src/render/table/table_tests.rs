@@ -116,14 +116,14 @@ fn colour_is_there_and_nothing_depends_on_it() {
 fn absent_agents_are_told_once_for_each_reason() {
     let plane = |why: &str| serde_json::json!({"state": "absent", "why": why});
     let node = |name: &str, why: &str| serde_json::json!({"name": name, "planes": {"pod": plane(why), "host": plane("the link is silent")}});
-    let nodes = vec![node("a", "the link is silent"), node("b", "Pending")];
-    let cells = vec![crate::render::samples::cell(
+    let nodes = [node("a", "the link is silent"), node("b", "Pending")];
+    let cells = [crate::render::samples::cell(
         ("a", "pod"),
         "pod b",
         "tcp",
         "unknown",
     )];
-    let shown = bare(&report(nodes, cells), Format::Table);
+    let shown = bare(&report(&nodes, &cells), Format::Table);
     assert!(
         shown.starts_with("UNKNOWN: 1 of 1 cell over 2 nodes could not be checked; nothing failed."),
         "{shown}"
@@ -178,4 +178,25 @@ fn a_large_cluster_fits_a_screen() {
     assert!(shown.contains("Nodes     7 n7"), "{shown}");
     let empty: Report = empty();
     assert_eq!(bare(&empty, Format::Table).lines().count(), 2);
+}
+
+#[test]
+fn trouble_everywhere_ends_somewhere() {
+    let odd = |on: Try<'_>| {
+        if (on.from * 7 + on.to * 3).is_multiple_of(5) {
+            "failed"
+        } else {
+            "reachable"
+        }
+    };
+    let odd = |on: Try<'_>| {
+        if on.probe == "tcp" && (on.from * on.to) % 13 == 1 {
+            "failed"
+        } else {
+            odd(on)
+        }
+    };
+    let shown = bare(&large(70, odd), Format::Table);
+    assert!(shown.lines().count() < 220, "{}", shown.lines().count());
+    assert!(shown.contains(" more target"), "{shown}");
 }
