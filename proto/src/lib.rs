@@ -18,9 +18,7 @@ pub use self::observation::{
     Certificate, Fact, Failure, FlowTally, IcmpError, KindRtt, LocalError, Observation, PathMtu, Rtt,
     Starvation, Summary, Tally,
 };
-pub use self::plan::{
-    DnsQuestion, Expect, Micros, Millis, Pacing, Plan, PlannedProbe, Port, ProbeId, WAVES,
-};
+pub use self::plan::{DnsQuestion, Expect, Micros, Millis, Pacing, Plan, PlannedProbe, Port, ProbeId, WAVES};
 pub use self::report::{
     Cell, CellReason, CertificateRecord, Coverage, Finding, FlowRecord, From as CellFrom, IcmpRecord,
     KindRttRecord, LocalErrorRecord, Node, PlaneRecord, Planes, Report, RttUs, Run, SCHEMA, To, Where,

@@ -30,7 +30,9 @@ fn usual() -> Shape {
 
 fn run(flags: &str, faults: &[String]) -> (Option<i32>, Value) {
     let mut command = Command::new(MESH);
-    command.args(["lab", "run", "-o", "json"]).args(flags.split_whitespace());
+    command
+        .args(["lab", "run", "-o", "json"])
+        .args(flags.split_whitespace());
     for fault in faults {
         command.args(["--fault", fault]);
     }
@@ -46,21 +48,34 @@ fn run(flags: &str, faults: &[String]) -> (Option<i32>, Value) {
 fn fits_schema(report: &Value) {
     let schema: Value = serde_json::from_str(include_str!("../../proto/report.schema.json")).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
-    let errors: Vec<String> = validator.iter_errors(report).map(|error| error.to_string()).collect();
+    let errors: Vec<String> = validator
+        .iter_errors(report)
+        .map(|error| error.to_string())
+        .collect();
     assert_eq!(errors, Vec::<String>::new());
 }
 
 fn is_green(flags: &str) {
     let (code, report) = run(flags, &[]);
     assert_eq!(report["findings"], json!([]), "{flags}: {report:#}");
-    assert_eq!((code, &report["verdict"]), (Some(0), &json!("reachable")), "{flags}");
-    assert_eq!(report["coverage"]["observed"], report["coverage"]["cells"], "{flags}");
+    assert_eq!(
+        (code, &report["verdict"]),
+        (Some(0), &json!("reachable")),
+        "{flags}"
+    );
+    assert_eq!(
+        report["coverage"]["observed"], report["coverage"]["cells"],
+        "{flags}"
+    );
 }
 
 /// The findings that make the verdict red, or, where none does, the warnings.
 fn findings(report: &Value) -> Vec<Value> {
     let all = report["findings"].as_array().unwrap();
-    let red = all.iter().filter(|finding| finding["severity"] == "failure").cloned();
+    let red = all
+        .iter()
+        .filter(|finding| finding["severity"] == "failure")
+        .cloned();
     let red: Vec<Value> = red.collect();
     if red.is_empty() { all.clone() } else { red }
 }
@@ -69,10 +84,16 @@ fn findings(report: &Value) -> Vec<Value> {
 fn tells(finding: &Value, fault: &Fault, topology: &Topology) -> bool {
     let expected = fault.place(topology);
     let place = &finding["where"];
-    let turned: Vec<(&str, &str)> = expected.pairs.iter().map(|(a, b)| (b.as_str(), a.as_str())).collect();
+    let turned: Vec<(&str, &str)> = expected
+        .pairs
+        .iter()
+        .map(|(a, b)| (b.as_str(), a.as_str()))
+        .collect();
     let pairs_fit = place["pairs"] == json!(expected.pairs) || place["pairs"] == json!(turned);
     let plane_fits = expected.plane.is_none_or(|plane| place["plane"] == json!(plane));
-    let direction_fits = expected.direction.is_none_or(|direction| place["direction"] == json!(direction));
+    let direction_fits = expected
+        .direction
+        .is_none_or(|direction| place["direction"] == json!(direction));
     let cause_fits = finding["cause"] == json!(fault.cause) || finding["cause"] == "unknown";
     place["nodes"] == json!(expected.nodes) && pairs_fit && plane_fits && direction_fits && cause_fits
 }
@@ -95,7 +116,12 @@ fn are_found(shape: &Shape, specs: &[&str]) {
             fault.place(&topology)
         );
     }
-    assert_eq!(found.len(), faults.len(), "{} {spelled:?}: one fault, one finding: {found:#?}", shape.flags);
+    assert_eq!(
+        found.len(),
+        faults.len(),
+        "{} {spelled:?}: one fault, one finding: {found:#?}",
+        shape.flags
+    );
     assert_eq!(report["unexplained"], 0);
     // ICMP alone is no outage.
     let only_icmp = specs.iter().all(|spec| spec.ends_with("protocol=icmp"));
@@ -151,7 +177,11 @@ fn faults_of_forwarding_are_at_their_node() {
 
 #[test]
 fn faults_between_nodes_are_at_the_node_or_the_pair() {
-    let names = shape("--node-names alpha.example,b,Gamma_3", &["alpha.example", "b", "Gamma_3"], None);
+    let names = shape(
+        "--node-names alpha.example,b,Gamma_3",
+        &["alpha.example", "b", "Gamma_3"],
+        None,
+    );
     is_found(&usual(), "node-down:node=node-3");
     is_found(&names, "node-down:node=b");
     is_found(&names, "node-partitioned:node=alpha.example");
@@ -180,7 +210,19 @@ fn faults_of_protocols_and_services_have_their_names() {
 
 #[test]
 fn two_faults_at_once_are_two_findings() {
-    let five = Shape { flags: "--nodes 5", options: LabOptions::of_size(5).unwrap() };
-    are_found(&five, &["node-down:node=node-4", "kube-proxy-missing:node=node-2"]);
-    are_found(&five, &["ip-forward-off:node=node-3", "node-partitioned:node=node-1,peer=node-5"]);
+    let five = Shape {
+        flags: "--nodes 5",
+        options: LabOptions::of_size(5).unwrap(),
+    };
+    are_found(
+        &five,
+        &["node-down:node=node-4", "kube-proxy-missing:node=node-2"],
+    );
+    are_found(
+        &five,
+        &[
+            "ip-forward-off:node=node-3",
+            "node-partitioned:node=node-1,peer=node-5",
+        ],
+    );
 }

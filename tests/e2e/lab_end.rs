@@ -12,14 +12,29 @@ const MESH: &str = env!("CARGO_BIN_EXE_mesh");
 /// Everything that it starts inherits descriptor 9, the same pipe as stdout: its end comes when the last of them is gone.
 fn in_the_middle() -> Child {
     let mut child = Command::new("sh")
-        .args(["-c", "exec \"$@\" 9>&1", "sh", MESH, "-v", "lab", "run", "--fault", "node-down", "-o", "json"])
+        .args([
+            "-c",
+            "exec \"$@\" 9>&1",
+            "sh",
+            MESH,
+            "-v",
+            "lab",
+            "run",
+            "--fault",
+            "node-down",
+            "-o",
+            "json",
+        ])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let stderr = BufReader::new(child.stderr.take().unwrap());
     let mut lines = stderr.lines();
-    assert!(lines.any(|line| line.unwrap().contains("probing")), "it never probed");
+    assert!(
+        lines.any(|line| line.unwrap().contains("probing")),
+        "it never probed"
+    );
     // Whatever it says from here on has a reader.
     std::thread::spawn(move || lines.for_each(drop));
     child
@@ -34,7 +49,13 @@ fn until_all_is_gone(child: &mut Child) -> String {
 
 fn signal(name: &str, child: &Child) {
     let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-s", name, &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 #[test]
@@ -65,8 +86,15 @@ fn refused(command: &mut Command) -> String {
 
 #[test]
 fn a_missing_tool_is_named_with_its_package() {
-    let said = refused(Command::new(MESH).args(["lab", "run"]).env("PATH", "/nonexistent"));
-    assert!(said.contains("cannot run ip") && said.contains("apt-get install iproute2"), "{said}");
+    let said = refused(
+        Command::new(MESH)
+            .args(["lab", "run"])
+            .env("PATH", "/nonexistent"),
+    );
+    assert!(
+        said.contains("cannot run ip") && said.contains("apt-get install iproute2"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -80,8 +108,16 @@ fn without_leave_to_make_namespaces_the_words_say_how_to_get_it() {
 fn a_lab_stays_until_it_is_taken_down() {
     let folder = tempfile::tempdir().unwrap();
     let mesh = |arguments: &[&str]| {
-        let output = Command::new(MESH).args(arguments).env("XDG_RUNTIME_DIR", folder.path()).output().unwrap();
-        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+        let output = Command::new(MESH)
+            .args(arguments)
+            .env("XDG_RUNTIME_DIR", folder.path())
+            .output()
+            .unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
     };
     let name = ["--name", "stays"];
     let with = |command: &str, rest: &[&str]| mesh(&[&["lab", command], &name[..], rest].concat());
@@ -91,7 +127,17 @@ fn a_lab_stays_until_it_is_taken_down() {
     let inventory = folder.path().join("mesh-lab/stays/inventory.yaml");
     assert!(said.contains(inventory.to_str().unwrap()), "{said}");
     let inventory = inventory.to_str().unwrap();
-    let run = || mesh(&["run", "--inventory", inventory, "-o", "json", "--probe-timeout", "1s"]);
+    let run = || {
+        mesh(&[
+            "run",
+            "--inventory",
+            inventory,
+            "-o",
+            "json",
+            "--probe-timeout",
+            "1s",
+        ])
+    };
     assert_eq!(run().0, Some(0));
 
     assert_eq!(with("up", &[]).0, Some(4), "it stands already");
@@ -100,11 +146,18 @@ fn a_lab_stays_until_it_is_taken_down() {
     assert!(said.contains("10.244.2.10/32"), "{said}");
     assert_eq!(with("exec", &["node-2", "--", "sh", "-c", "exit 7"]).0, Some(7));
     assert_eq!(with("exec", &["node-3", "--", "true"]).0, Some(2), "no such node");
-    assert_eq!(with("exec", &["node-1", "--", "iptables", "-P", "FORWARD", "DROP"]).0, Some(0));
+    assert_eq!(
+        with("exec", &["node-1", "--", "iptables", "-P", "FORWARD", "DROP"]).0,
+        Some(0)
+    );
     assert_eq!(run().0, Some(1), "what was done to it shows");
 
     assert_eq!(with("down", &[]).0, Some(0));
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no file is left");
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        0,
+        "no file is left"
+    );
     let (code, _, error) = with("down", &[]);
     assert_eq!(code, Some(4));
     assert!(error.contains("mesh lab up --name stays"), "{error}");

@@ -90,6 +90,6 @@ mod tests {
 
     #[test]
     fn a_span_is_printed_short() {
-        assert_eq!(Span(Duration::from_secs(5400)).to_string(), "1h 30m");
+        assert_eq!(Span(Duration::from_mins(90)).to_string(), "1h 30m");
     }
 }

@@ -58,7 +58,9 @@ fn become_able() -> Result<(), Failure> {
         return Ok(());
     }
     mesh_net::become_root_in_user_namespace().map_err(|error| {
-        Failure::could_not_run(anyhow::Error::new(error).context("an ordinary user's lab needs a user namespace"))
+        Failure::could_not_run(
+            anyhow::Error::new(error).context("an ordinary user's lab needs a user namespace"),
+        )
     })
 }
 

@@ -21,7 +21,7 @@ fn key(node: &str) -> AgentKey {
 
 fn options() -> DriveOptions {
     DriveOptions {
-        timeout: Duration::from_secs(600),
+        timeout: Duration::from_mins(10),
         plan: PlanOptions::default(),
         strict: false,
         all_cells: false,

@@ -1,5 +1,6 @@
 //! The lab ground: a cluster-shaped network of namespaces on this machine.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use mesh_core::{Api, Backend, Cluster, Dns, NodePortService, Overlay, RosterNode};
@@ -14,8 +15,18 @@ pub(crate) fn raised(lab: &Lab) -> Raised {
     let topology = lab.topology();
     Raised {
         ground: Ground::Lab,
-        nodes: topology.nodes.iter().map(|node| RosterNode { name: node.name.clone(), zone: None }).collect(),
-        agents: lab.links().map(|(key, socket)| agent(topology, key, socket)).collect(),
+        nodes: topology
+            .nodes
+            .iter()
+            .map(|node| RosterNode {
+                name: node.name.clone(),
+                zone: None,
+            })
+            .collect(),
+        agents: lab
+            .links()
+            .map(|(key, socket)| agent(topology, key, socket))
+            .collect(),
         cluster: cluster(topology),
     }
 }
@@ -24,33 +35,69 @@ pub(crate) fn raised(lab: &Lab) -> Raised {
 pub(crate) fn inventory(raised: &Raised) -> String {
     let quoted = |text: &dyn std::fmt::Display| format!("{:?}", text.to_string());
     let backends = |backends: &[Backend]| {
-        let one = |backend: &Backend| format!("{{address: {}, node: {}}}", backend.address, quoted(&backend.node));
+        let one = |backend: &Backend| {
+            format!(
+                "{{address: {}, node: {}}}",
+                backend.address,
+                quoted(&backend.node)
+            )
+        };
         backends.iter().map(one).collect::<Vec<_>>().join(", ")
     };
+    // Writing to a string cannot fail.
     let mut text = String::from("agents:\n");
     for agent in &raised.agents {
         if let (Some(address), Access::Link(link)) = (agent.address, &agent.access) {
             let (node, plane, link) = (quoted(&agent.key.node), agent.key.plane, quoted(link));
-            text += &format!("  - {{node: {node}, plane: {plane}, address: {address}, link: {link}}}\n");
+            let _ = writeln!(
+                text,
+                "  - {{node: {node}, plane: {plane}, address: {address}, link: {link}}}"
+            );
         }
     }
     text += "cluster:\n";
-    if let Some(Api { address, port, endpoints }) = &raised.cluster.api {
+    if let Some(Api {
+        address,
+        port,
+        endpoints,
+    }) = &raised.cluster.api
+    {
         let endpoints: Vec<String> = endpoints.iter().map(|endpoint| quoted(endpoint)).collect();
-        text += &format!("  api: {{address: {address}, port: {port}, endpoints: [{}]}}\n", endpoints.join(", "));
+        let _ = writeln!(
+            text,
+            "  api: {{address: {address}, port: {port}, endpoints: [{}]}}",
+            endpoints.join(", ")
+        );
     }
-    if let Some(Dns { address, name, endpoints }) = &raised.cluster.dns {
+    if let Some(Dns {
+        address,
+        name,
+        endpoints,
+    }) = &raised.cluster.dns
+    {
         let (name, endpoints) = (quoted(name), backends(endpoints));
-        text += &format!("  dns: {{address: {address}, name: {name}, endpoints: [{endpoints}]}}\n");
+        let _ = writeln!(
+            text,
+            "  dns: {{address: {address}, name: {name}, endpoints: [{endpoints}]}}"
+        );
     }
     text += "  node_ports:\n";
-    for NodePortService { port, protocol, policy, backends: behind } in &raised.cluster.node_ports {
+    for NodePortService {
+        port,
+        protocol,
+        policy,
+        backends: behind,
+    } in &raised.cluster.node_ports
+    {
         let behind = backends(behind);
-        text += &format!("    - {{port: {port}, protocol: {protocol}, policy: {policy}, backends: [{behind}]}}\n");
+        let _ = writeln!(
+            text,
+            "    - {{port: {port}, protocol: {protocol}, policy: {policy}, backends: [{behind}]}}"
+        );
     }
     if let Some(Overlay { kind, port }) = raised.cluster.overlay {
         let port = port.map_or(String::new(), |port| format!(", port: {port}"));
-        text += &format!("  overlay: {{kind: {kind}{port}}}\n");
+        let _ = writeln!(text, "  overlay: {{kind: {kind}{port}}}");
     }
     text
 }
@@ -59,7 +106,11 @@ fn agent(topology: &Topology, key: &AgentKey, socket: &Path) -> RaisedAgent {
     let node = topology.node(&key.node);
     let address = node.and_then(|node| match key.plane {
         Plane::Host => Some(node.address),
-        Plane::Pod => node.pods.iter().find(|pod| pod.role == Role::Agent).map(|pod| pod.address),
+        Plane::Pod => node
+            .pods
+            .iter()
+            .find(|pod| pod.role == Role::Agent)
+            .map(|pod| pod.address),
     });
     RaisedAgent {
         key: key.clone(),
@@ -103,8 +154,14 @@ pub(crate) fn cluster(topology: &Topology) -> Cluster {
             node_port(local_port, Protocol::Udp, TrafficPolicy::Local),
         ],
         overlay: Some(match topology.options.encapsulation {
-            Encapsulation::Vxlan(port) => Overlay { kind: OverlayKind::Vxlan, port: Some(port) },
-            Encapsulation::None => Overlay { kind: OverlayKind::None, port: None },
+            Encapsulation::Vxlan(port) => Overlay {
+                kind: OverlayKind::Vxlan,
+                port: Some(port),
+            },
+            Encapsulation::None => Overlay {
+                kind: OverlayKind::None,
+                port: None,
+            },
         }),
     }
 }

@@ -122,7 +122,7 @@ async fn both_sides_are_checked() {
 
     // TLS 1.3 (RFC 8446, section 4.4.2): the client learns of its refusal with the first answer only.
     let refused = prepare(server, &files.client(&ours, &theirs)).await;
-    let refused = refused.map_or_else(|error| error.to_string(), |words| words);
+    let refused = refused.unwrap_or_else(|error| error.to_string());
     assert!(refused.contains("alert"), "{refused}");
 
     let foreign = serve(&ours, theirs.issue("127.0.0.1")).await;

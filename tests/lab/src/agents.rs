@@ -32,12 +32,17 @@ pub(crate) fn start(
         "nameserver {}\nsearch default.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n",
         topology.dns()
     );
-    std::fs::write(&resolv_conf, text)
-        .map_err(|source| LabError::Folder { path: resolv_conf.clone(), source })?;
+    std::fs::write(&resolv_conf, text).map_err(|source| LabError::Folder {
+        path: resolv_conf.clone(),
+        source,
+    })?;
     let mut agents = Vec::new();
     for node in &topology.nodes {
         for plane in [Plane::Pod, Plane::Host] {
-            let key = AgentKey { node: node.name.clone(), plane };
+            let key = AgentKey {
+                node: node.name.clone(),
+                plane,
+            };
             let space = match plane {
                 Plane::Pod => Space::Pod(node.number, Role::Agent),
                 Plane::Host => Space::of_node(node),
@@ -45,11 +50,17 @@ pub(crate) fn start(
             // By number: a node's name may be longer than a socket's path.
             let socket = folder.join(format!("{}-{plane}", node.number));
             let command = command(&key, mesh, &socket, topology.options.responder_port, &resolv_conf);
-            let mut child = spaces
-                .spawn(space, command)
-                .map_err(|source| LabError::Agent { agent: key.to_string(), said: source.to_string() })?;
+            let mut child = spaces.spawn(space, command).map_err(|source| LabError::Agent {
+                agent: key.to_string(),
+                said: source.to_string(),
+            })?;
             let stderr = child.stderr.take().map(BufReader::new);
-            agents.push(Agent { key, socket, child, stderr });
+            agents.push(Agent {
+                key,
+                socket,
+                child,
+                stderr,
+            });
         }
     }
     for agent in &mut agents {
@@ -103,7 +114,10 @@ impl Agent {
             // It has closed its stderr: what is left of it was read.
             let _ = stderr.read_to_string(&mut said);
         }
-        Err(LabError::Agent { agent: self.key.to_string(), said: said.trim().to_owned() })
+        Err(LabError::Agent {
+            agent: self.key.to_string(),
+            said: said.trim().to_owned(),
+        })
     }
 
     /// Kills it, as a machine dies: without a word.

@@ -79,11 +79,18 @@ pub enum LabError {
 }
 
 /// The tools of a lab, and the Debian package of each.
-pub const TOOLS: [(&str, &str); 4] =
-    [("ip", "iproute2"), ("bridge", "iproute2"), ("nft", "nftables"), ("iptables-restore", "iptables")];
+pub const TOOLS: [(&str, &str); 4] = [
+    ("ip", "iproute2"),
+    ("bridge", "iproute2"),
+    ("nft", "nftables"),
+    ("iptables-restore", "iptables"),
+];
 
 fn mend(program: &str, source: &io::Error) -> String {
-    let package = TOOLS.iter().find(|(name, _)| *name == program).map(|(_, package)| package);
+    let package = TOOLS
+        .iter()
+        .find(|(name, _)| *name == program)
+        .map(|(_, package)| package);
     match package {
         Some(package) if source.kind() == io::ErrorKind::NotFound => {
             format!(": install it, on Debian or Ubuntu by `apt-get install {package}`")

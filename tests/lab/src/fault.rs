@@ -23,13 +23,20 @@ pub struct FaultKind {
 }
 
 const NODE: (&str, &str) = ("node", "NAME of a node; the second if left out");
-const PEER: (&str, &str) = ("peer", "NAME of the other node; the first that is not the node if left out");
+const PEER: (&str, &str) = (
+    "peer",
+    "NAME of the other node; the first that is not the node if left out",
+);
 const SHARE: (&str, &str) = ("share", "of packets that are lost, in percent");
 const HOW: (&str, &str) = ("how", "silent (default) or refused");
 
 /// All faults, in the order of the causes. A new one has its row here and its arm in `fault/actions.rs`.
 pub const FAULTS: &[FaultKind] = &[
-    FaultKind { cause: Cause::NodeDown, keys: &[NODE], meaning: "the node's uplink is cut and its agents are killed" },
+    FaultKind {
+        cause: Cause::NodeDown,
+        keys: &[NODE],
+        meaning: "the node's uplink is cut and its agents are killed",
+    },
     FaultKind {
         cause: Cause::NodePartitioned,
         keys: &[NODE, ("peer", "NAME of a node: then only this pair is cut")],
@@ -46,10 +53,20 @@ pub const FAULTS: &[FaultKind] = &[
     },
     FaultKind {
         cause: Cause::OverlayPortMismatch,
-        keys: &[NODE, ("port", "the port that the node's overlay has instead; one above if left out")],
+        keys: &[
+            NODE,
+            (
+                "port",
+                "the port that the node's overlay has instead; one above if left out",
+            ),
+        ],
         meaning: "the node's overlay uses another UDP port",
     },
-    FaultKind { cause: Cause::OverlayDeviceDown, keys: &[NODE], meaning: "the node's overlay device is down" },
+    FaultKind {
+        cause: Cause::OverlayDeviceDown,
+        keys: &[NODE],
+        meaning: "the node's overlay device is down",
+    },
     FaultKind {
         cause: Cause::OverlayPeerStale,
         keys: &[NODE, PEER],
@@ -65,8 +82,16 @@ pub const FAULTS: &[FaultKind] = &[
         keys: &[NODE, ("code", "of ICMP type 3: 13 (default), 10 or 9")],
         meaning: "the node's firewall rejects forwarded packets",
     },
-    FaultKind { cause: Cause::ForwardDropped, keys: &[NODE], meaning: "the policy of FORWARD on the node is DROP" },
-    FaultKind { cause: Cause::IpForwardOff, keys: &[NODE], meaning: "net.ipv4.ip_forward is 0 on the node" },
+    FaultKind {
+        cause: Cause::ForwardDropped,
+        keys: &[NODE],
+        meaning: "the policy of FORWARD on the node is DROP",
+    },
+    FaultKind {
+        cause: Cause::IpForwardOff,
+        keys: &[NODE],
+        meaning: "net.ipv4.ip_forward is 0 on the node",
+    },
     FaultKind {
         cause: Cause::PodRoutesMissing,
         keys: &[("node", "NAME of a node, or all (default)")],
@@ -79,23 +104,51 @@ pub const FAULTS: &[FaultKind] = &[
     },
     FaultKind {
         cause: Cause::MtuBlackhole,
-        keys: &[NODE, ("size", "in bytes, of the largest IP packet that passes; 1400 if left out")],
+        keys: &[
+            NODE,
+            (
+                "size",
+                "in bytes, of the largest IP packet that passes; 1400 if left out",
+            ),
+        ],
         meaning: "the fabric loses larger packets to and from the node, without a word",
     },
-    FaultKind { cause: Cause::LoopbackDown, keys: &[NODE], meaning: "lo is down on the node" },
-    FaultKind { cause: Cause::KubeProxyMissing, keys: &[NODE], meaning: "the node has no service rules" },
+    FaultKind {
+        cause: Cause::LoopbackDown,
+        keys: &[NODE],
+        meaning: "lo is down on the node",
+    },
+    FaultKind {
+        cause: Cause::KubeProxyMissing,
+        keys: &[NODE],
+        meaning: "the node has no service rules",
+    },
     FaultKind {
         cause: Cause::ServiceNoEndpoints,
         keys: &[("service", "api or dns (default)")],
         meaning: "every node rejects what is for the service",
     },
-    FaultKind { cause: Cause::ApiServerDown, keys: &[HOW], meaning: "nothing listens where the API server should" },
+    FaultKind {
+        cause: Cause::ApiServerDown,
+        keys: &[HOW],
+        meaning: "nothing listens where the API server should",
+    },
     FaultKind {
         cause: Cause::DnsEndpointDown,
-        keys: &[("node", "NAME of the DNS pod's node; the first that has one if left out"), HOW],
+        keys: &[
+            (
+                "node",
+                "NAME of the DNS pod's node; the first that has one if left out",
+            ),
+            HOW,
+        ],
         meaning: "one DNS server is dead",
     },
-    FaultKind { cause: Cause::DnsDown, keys: &[HOW], meaning: "all DNS servers are dead" },
+    FaultKind {
+        cause: Cause::DnsDown,
+        keys: &[HOW],
+        meaning: "all DNS servers are dead",
+    },
     FaultKind {
         cause: Cause::ProtocolFiltered,
         keys: &[NODE, ("protocol", "icmp, tcp or udp (default)")],
@@ -103,7 +156,11 @@ pub const FAULTS: &[FaultKind] = &[
     },
     FaultKind {
         cause: Cause::OneWayLoss,
-        keys: &[("from", "NAME of a node; the first if left out"), ("to", "NAME of a node; the second if left out"), SHARE],
+        keys: &[
+            ("from", "NAME of a node; the first if left out"),
+            ("to", "NAME of a node; the second if left out"),
+            SHARE,
+        ],
         meaning: "the fabric loses packets from one node to another (all of them if no share is given)",
     },
     FaultKind {
@@ -150,14 +207,23 @@ impl Fault {
         let node = || vec![self.value("node").to_owned()];
         let pair = |a: &str, b: &str| vec![(self.value(a).to_owned(), self.value(b).to_owned())];
         match self.cause {
-            Cause::NodePartitioned if self.has("peer") => {
-                Place { pairs: pair("node", "peer"), ..Place::default() }
-            }
-            Cause::OverlayPeerStale => {
-                Place { pairs: pair("node", "peer"), plane: Some(Plane::Pod), ..Place::default() }
-            }
-            Cause::NeighbourStale => Place { pairs: pair("node", "peer"), ..Place::default() },
-            Cause::OneWayLoss => Place { pairs: pair("from", "to"), ..Place::default() },
+            Cause::NodePartitioned if self.has("peer") => Place {
+                pairs: pair("node", "peer"),
+                ..Place::default()
+            },
+            Cause::OverlayPeerStale => Place {
+                pairs: pair("node", "peer"),
+                plane: Some(Plane::Pod),
+                ..Place::default()
+            },
+            Cause::NeighbourStale => Place {
+                pairs: pair("node", "peer"),
+                ..Place::default()
+            },
+            Cause::OneWayLoss => Place {
+                pairs: pair("from", "to"),
+                ..Place::default()
+            },
             Cause::OverlayPortBlocked => Place {
                 nodes: node(),
                 plane: Some(Plane::Pod),
@@ -168,22 +234,32 @@ impl Fault {
                 },
                 ..Place::default()
             },
+            Cause::PodRoutesMissing if self.value("node") == "all" => Place {
+                plane: Some(Plane::Pod),
+                ..Place::default()
+            },
             Cause::OverlayPortMismatch
             | Cause::OverlayDeviceDown
             | Cause::ForwardRejected
             | Cause::ForwardDropped
-            | Cause::IpForwardOff => Place { nodes: node(), plane: Some(Plane::Pod), ..Place::default() },
-            Cause::PodRoutesMissing if self.value("node") == "all" => {
-                Place { plane: Some(Plane::Pod), ..Place::default() }
-            }
-            Cause::PodRoutesMissing => Place { nodes: node(), plane: Some(Plane::Pod), ..Place::default() },
-            Cause::DnsEndpointDown => Place { nodes: node(), ..Place::default() },
+            | Cause::IpForwardOff
+            | Cause::PodRoutesMissing => Place {
+                nodes: node(),
+                plane: Some(Plane::Pod),
+                ..Place::default()
+            },
             Cause::UnderlayDropsPods | Cause::ServiceNoEndpoints | Cause::DnsDown => Place::default(),
             Cause::ApiServerDown => {
                 let home = topology.nodes.first().map(|node| node.name.as_str().to_owned());
-                Place { nodes: home.into_iter().collect(), ..Place::default() }
+                Place {
+                    nodes: home.into_iter().collect(),
+                    ..Place::default()
+                }
             }
-            _ => Place { nodes: node(), ..Place::default() },
+            _ => Place {
+                nodes: node(),
+                ..Place::default()
+            },
         }
     }
 
@@ -197,14 +273,19 @@ impl Fault {
 
     /// A key's value if none is given.
     fn default_of(&self, key: &str, topology: &Topology) -> Option<String> {
-        let name = |index: usize| topology.nodes.get(index).map(|node| node.name.as_str().to_owned());
+        let name = |index: usize| {
+            topology
+                .nodes
+                .get(index)
+                .map(|node| node.name.as_str().to_owned())
+        };
         match (self.cause, key) {
             (Cause::PodRoutesMissing, "node") => Some("all".to_owned()),
-            (Cause::DnsEndpointDown, "node") => {
-                topology.pods(Role::Dns).next().map(|(node, _)| node.name.as_str().to_owned())
-            }
-            (Cause::NodePartitioned, "peer") => None,
-            (Cause::OneWayLoss, "share") => None,
+            (Cause::DnsEndpointDown, "node") => topology
+                .pods(Role::Dns)
+                .next()
+                .map(|(node, _)| node.name.as_str().to_owned()),
+            (Cause::NodePartitioned, "peer") | (Cause::OneWayLoss, "share") => None,
             (Cause::OverlayPortMismatch, "port") => match topology.options.encapsulation {
                 crate::options::Encapsulation::Vxlan(port) => Some(port.0.wrapping_add(1).max(1).to_string()),
                 crate::options::Encapsulation::None => None,

@@ -46,7 +46,13 @@ impl Lab {
         mut step: impl FnMut(Step) -> bool,
     ) -> Result<Self, LabError> {
         options.check()?;
-        let mut go_on = |now| if step(now) { Ok(()) } else { Err(LabError::Interrupted) };
+        let mut go_on = |now| {
+            if step(now) {
+                Ok(())
+            } else {
+                Err(LabError::Interrupted)
+            }
+        };
         let topology = Topology::of(options);
         let spaces = Spaces::create(&topology, folder)?;
         let batch = wiring::fabric(&topology, |node| spaces.path(Space::of_node(node)));
@@ -58,7 +64,13 @@ impl Lab {
         let servers = Servers::start(&topology, &spaces)?;
         go_on(Step::Agents)?;
         let agents = agents::start(&topology, &spaces, mesh, folder)?;
-        Ok(Self { agents, servers, spaces, topology, faults: 0 })
+        Ok(Self {
+            agents,
+            servers,
+            spaces,
+            topology,
+            faults: 0,
+        })
     }
 
     /// Who stands where.
@@ -68,7 +80,9 @@ impl Lab {
 
     /// Each agent with the path of its link's socket.
     pub fn links(&self) -> impl Iterator<Item = (&AgentKey, &Path)> {
-        self.agents.iter().map(|agent| (&agent.key, agent.socket.as_path()))
+        self.agents
+            .iter()
+            .map(|agent| (&agent.key, agent.socket.as_path()))
     }
 
     /// Each agent with its process.
@@ -78,7 +92,9 @@ impl Lab {
 
     /// Each place with a path to its network namespace, for other processes.
     pub fn namespaces(&self) -> impl Iterator<Item = (Space, PathBuf)> {
-        Space::all(&self.topology).into_iter().map(|space| (space, self.spaces.path(space)))
+        Space::all(&self.topology)
+            .into_iter()
+            .map(|space| (space, self.spaces.path(space)))
     }
 
     /// Starts a command in a place.
@@ -91,11 +107,18 @@ impl Lab {
         self.faults += 1;
         for action in fault.actions(&self.topology, self.faults) {
             match action {
-                Action::Run { space, program, arguments, input } => {
+                Action::Run {
+                    space,
+                    program,
+                    arguments,
+                    input,
+                } => {
                     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
                     self.spaces.run(space, program, &arguments, &input)?;
                 }
-                Action::Sysctl { space, name, value } => self.spaces.sysctls(space, &[(name.to_owned(), value)])?,
+                Action::Sysctl { space, name, value } => {
+                    self.spaces.sysctls(space, &[(name.to_owned(), value)])?;
+                }
                 Action::KillAgents { node } => self.kill_agents(node),
                 Action::EndServers { space } => self.servers.end(space),
             }
@@ -104,8 +127,13 @@ impl Lab {
     }
 
     fn kill_agents(&mut self, number: u32) {
-        let Some(node) = self.topology.nodes.iter().find(|node| node.number == number) else { return };
-        self.agents.iter_mut().filter(|agent| agent.key.node == node.name).for_each(Agent::kill);
+        let Some(node) = self.topology.nodes.iter().find(|node| node.number == number) else {
+            return;
+        };
+        self.agents
+            .iter_mut()
+            .filter(|agent| agent.key.node == node.name)
+            .for_each(Agent::kill);
     }
 }
 

@@ -102,15 +102,26 @@ impl LabOptions {
     pub fn of_size(nodes: usize) -> Result<Self, OptionsError> {
         let names = (1..=nodes.min(MOST_NODES + 1)).map(|number| format!("node-{number}").parse());
         let names: Result<Vec<NodeName>, _> = names.collect();
-        let Ok(names) = names else { return Err(OptionsError::NodeCount(nodes)) };
+        let Ok(names) = names else {
+            return Err(OptionsError::NodeCount(nodes));
+        };
         if nodes > MOST_NODES {
             return Err(OptionsError::NodeCount(nodes));
         }
         Ok(Self {
             nodes: names,
-            node_cidr: Cidr { base: Ipv4Addr::new(172, 18, 0, 0), len: 16 },
-            pod_cidr: Cidr { base: Ipv4Addr::new(10, 244, 0, 0), len: 16 },
-            service_cidr: Cidr { base: Ipv4Addr::new(10, 96, 0, 0), len: 12 },
+            node_cidr: Cidr {
+                base: Ipv4Addr::new(172, 18, 0, 0),
+                len: 16,
+            },
+            pod_cidr: Cidr {
+                base: Ipv4Addr::new(10, 244, 0, 0),
+                len: 16,
+            },
+            service_cidr: Cidr {
+                base: Ipv4Addr::new(10, 96, 0, 0),
+                len: 12,
+            },
             encapsulation: Encapsulation::Vxlan(Port(4789)),
             pod_network: PodNetwork::Routed,
             mtu: 1_500,
@@ -135,16 +146,28 @@ impl LabOptions {
         let networks = [
             ("node-cidr", self.node_cidr, 24),
             // A /24 for each node, and the first is left free.
-            ("pod-cidr", self.pod_cidr, 24 - u8::try_from((nodes + 1).next_power_of_two().ilog2()).unwrap_or(8)),
+            (
+                "pod-cidr",
+                self.pod_cidr,
+                24 - u8::try_from((nodes + 1).next_power_of_two().ilog2()).unwrap_or(8),
+            ),
             ("service-cidr", self.service_cidr, 28),
         ];
         for (flag, cidr, longest) in networks {
             if cidr.len > longest {
-                return Err(OptionsError::TooSmall { flag, cidr, nodes, longest });
+                return Err(OptionsError::TooSmall {
+                    flag,
+                    cidr,
+                    nodes,
+                    longest,
+                });
             }
         }
         for (index, (a, first, _)) in networks.iter().enumerate() {
-            if let Some((b, ..)) = networks[index + 1..].iter().find(|(_, second, _)| first.overlaps(*second)) {
+            if let Some((b, ..)) = networks[index + 1..]
+                .iter()
+                .find(|(_, second, _)| first.overlaps(*second))
+            {
                 return Err(OptionsError::Overlap { a, b });
             }
         }
@@ -196,8 +219,12 @@ impl Cidr {
     }
 
     /// The /24 with this number.
+    #[must_use]
     pub fn slash_24(self, number: u32) -> Self {
-        Self { base: self.address(number << 8), len: 24 }
+        Self {
+            base: self.address(number << 8),
+            len: 24,
+        }
     }
 
     /// The prefix length.
@@ -257,7 +284,10 @@ mod tests {
             assert_eq!(LabOptions::of_size(nodes).unwrap().check(), Ok(()), "{nodes}");
         }
         assert_eq!(LabOptions::of_size(251), Err(OptionsError::NodeCount(251)));
-        assert_eq!(LabOptions::of_size(0).unwrap().check(), Err(OptionsError::NodeCount(0)));
+        assert_eq!(
+            LabOptions::of_size(0).unwrap().check(),
+            Err(OptionsError::NodeCount(0))
+        );
     }
 
     #[test]
@@ -269,9 +299,18 @@ mod tests {
             options.check().unwrap_err().to_string()
         };
         let cases = [
-            (with(|lab| lab.nodes[0] = lab.nodes[1].clone()), "two nodes are called node-2"),
-            (with(|lab| lab.pod_cidr = "10.244.0.0/24".parse().unwrap()), "--pod-cidr 10.244.0.0/24 is too small"),
-            (with(|lab| lab.service_cidr = "10.244.0.0/20".parse().unwrap()), "--pod-cidr and --service-cidr overlap"),
+            (
+                with(|lab| lab.nodes[0] = lab.nodes[1].clone()),
+                "two nodes are called node-2",
+            ),
+            (
+                with(|lab| lab.pod_cidr = "10.244.0.0/24".parse().unwrap()),
+                "--pod-cidr 10.244.0.0/24 is too small",
+            ),
+            (
+                with(|lab| lab.service_cidr = "10.244.0.0/20".parse().unwrap()),
+                "--pod-cidr and --service-cidr overlap",
+            ),
             (with(|lab| lab.mtu = 9_001), "--mtu 9001"),
             (with(|lab| lab.api_port = Port(30081)), "port 30081 is used twice"),
             (with(|lab| lab.node_port = Port(65_535)), "port 0"),
@@ -283,7 +322,15 @@ mod tests {
 
     #[test]
     fn networks_are_read_strictly() {
-        for bad in ["", "10.0.0.0", "10.0.0.1/24", "10.0.0.0/31", "10.0.0.0/0", "fd00::/64", "10.0.0.0/x"] {
+        for bad in [
+            "",
+            "10.0.0.0",
+            "10.0.0.1/24",
+            "10.0.0.0/31",
+            "10.0.0.0/0",
+            "fd00::/64",
+            "10.0.0.0/x",
+        ] {
             assert!(bad.parse::<Cidr>().is_err(), "{bad}");
         }
         let cidr: Cidr = "10.244.0.0/16".parse().unwrap();

@@ -29,16 +29,30 @@ impl Servers {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(|source| LabError::Server { what: "runtime", source })?;
+            .map_err(|source| LabError::Server {
+                what: "runtime",
+                source,
+            })?;
         let mut by_space: BTreeMap<Space, Vec<AbortHandle>> = BTreeMap::new();
-        let catalogue = dns::zone(topology).map_err(|source| LabError::Server { what: "DNS zone", source })?;
+        let catalogue = dns::zone(topology).map_err(|source| LabError::Server {
+            what: "DNS zone",
+            source,
+        })?;
         {
             let _inside = runtime.enter();
             for (node, pod) in topology.pods(Role::Dns) {
                 let space = Space::of_pod(node, pod);
-                let (udp, tcp) = sockets(spaces, space, SocketAddr::new(pod.address.into(), 53), "DNS server")?;
+                let (udp, tcp) = sockets(
+                    spaces,
+                    space,
+                    SocketAddr::new(pod.address.into(), 53),
+                    "DNS server",
+                )?;
                 let server = dns::serve(catalogue.clone(), udp, tcp);
-                let server = server.map_err(|source| LabError::Server { what: "DNS server", source })?;
+                let server = server.map_err(|source| LabError::Server {
+                    what: "DNS server",
+                    source,
+                })?;
                 by_space.entry(space).or_default().push(server);
             }
             for (node, pod) in topology.pods(Role::Backend) {
@@ -46,14 +60,20 @@ impl Servers {
                 let address = SocketAddr::new(pod.address.into(), BACKEND_PORT.0);
                 let (udp, tcp) = sockets(spaces, space, address, "backend")?;
                 let server = backend::serve(udp, tcp);
-                let server = server.map_err(|source| LabError::Server { what: "backend", source })?;
+                let server = server.map_err(|source| LabError::Server {
+                    what: "backend",
+                    source,
+                })?;
                 by_space.entry(space).or_default().extend(server);
             }
             if let Some(node) = topology.nodes.first() {
                 let space = Space::of_node(node);
                 let (_, tcp) = sockets(spaces, space, topology.api_endpoint().into(), "API server")?;
                 let server = api::serve(topology, tcp);
-                let server = server.map_err(|source| LabError::Server { what: "API server", source })?;
+                let server = server.map_err(|source| LabError::Server {
+                    what: "API server",
+                    source,
+                })?;
                 by_space.entry(space).or_default().push(server);
             }
         }
@@ -65,7 +85,11 @@ impl Servers {
                 let _ = runtime.block_on(stopped);
             })
             .map_err(LabError::Thread)?;
-        Ok(Self { by_space, stop: Some(stop), thread: Some(thread) })
+        Ok(Self {
+            by_space,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     /// Ends the servers of one place; their ports are closed then.

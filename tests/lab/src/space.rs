@@ -80,13 +80,23 @@ impl Spaces {
     pub(crate) fn create(topology: &Topology, folder: &Path) -> Result<Self, LabError> {
         let namespaces = Space::all(topology)
             .into_iter()
-            .map(|space| Ok((space, Arc::new(NetNamespace::create().map_err(LabError::Namespaces)?))))
+            .map(|space| {
+                Ok((
+                    space,
+                    Arc::new(NetNamespace::create().map_err(LabError::Namespaces)?),
+                ))
+            })
             .collect::<Result<_, LabError>>()?;
         let (jobs, incoming) = mpsc::channel::<Job>();
         let thread = std::thread::Builder::new()
             .name("lab-spawner".to_owned())
             .spawn(move || {
-                for Job { space, mut command, started } in incoming {
+                for Job {
+                    space,
+                    mut command,
+                    started,
+                } in incoming
+                {
                     let child = space
                         .enter()
                         .map_err(|error| io::Error::from(error.errno()))
@@ -97,7 +107,12 @@ impl Spaces {
             })
             .map_err(LabError::Thread)?;
         let xtables_lock = folder.join("xtables.lock");
-        Ok(Self { namespaces, xtables_lock, jobs: Some(jobs), thread: Some(thread) })
+        Ok(Self {
+            namespaces,
+            xtables_lock,
+            jobs: Some(jobs),
+            thread: Some(thread),
+        })
     }
 
     /// A namespace; `None` if there is no such place.
@@ -107,24 +122,47 @@ impl Spaces {
 
     /// For commands of other processes.
     pub(crate) fn path(&self, space: Space) -> PathBuf {
-        self.get(space).map(|namespace| namespace.path()).unwrap_or_default()
+        self.get(space)
+            .map(|namespace| namespace.path())
+            .unwrap_or_default()
     }
 
     /// Starts a command in a place.
     pub(crate) fn spawn(&self, space: Space, command: Command) -> io::Result<Child> {
         let gone = || io::Error::other("the lab is being taken down");
-        let namespace = self.get(space).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?.clone();
+        let namespace = self
+            .get(space)
+            .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?
+            .clone();
         let (started, child) = mpsc::channel();
-        let job = Job { space: namespace, command, started };
-        self.jobs.as_ref().ok_or_else(gone)?.send(job).map_err(|_| gone())?;
+        let job = Job {
+            space: namespace,
+            command,
+            started,
+        };
+        self.jobs
+            .as_ref()
+            .ok_or_else(gone)?
+            .send(job)
+            .map_err(|_| gone())?;
         child.recv().map_err(|_| gone())?
     }
 
     /// Runs a tool in a place to its end, with some text as its input. It must succeed.
-    pub(crate) fn run(&self, space: Space, program: &'static str, arguments: &[&str], input: &str) -> Result<(), LabError> {
+    pub(crate) fn run(
+        &self,
+        space: Space,
+        program: &'static str,
+        arguments: &[&str],
+        input: &str,
+    ) -> Result<(), LabError> {
         let mut command = Command::new(program);
         command.env("XTABLES_LOCKFILE", &self.xtables_lock);
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let tool = |source| LabError::Tool { program, source };
         let mut child = self.spawn(space, command).map_err(tool)?;
         if let Some(mut stdin) = child.stdin.take() {
@@ -144,7 +182,9 @@ impl Spaces {
 
     /// Writes sysctls of a place, by their paths below /proc/sys.
     pub(crate) fn sysctls(&self, space: Space, sysctls: &[(String, &'static str)]) -> Result<(), LabError> {
-        let Some(namespace) = self.get(space) else { return Ok(()) };
+        let Some(namespace) = self.get(space) else {
+            return Ok(());
+        };
         namespace
             .run(|| {
                 for (name, value) in sysctls {

@@ -75,25 +75,34 @@ impl Topology {
         // DNS on two nodes, where there are two: the first and the last. Backends on the second.
         let dns = [0, count.saturating_sub(1)];
         let backend = usize::from(count > 1);
-        let nodes = (1..).zip(&options.nodes).enumerate().map(|(index, (number, name))| {
-            let pods = options.pod_cidr.slash_24(number);
-            let mut roles = vec![Role::Agent];
-            if dns.contains(&index) {
-                roles.push(Role::Dns);
-            }
-            if index == backend {
-                roles.push(Role::Backend);
-            }
-            let pod = |role: Role| Pod { role, address: pods.address(role.facts().0) };
-            Node {
-                name: name.clone(),
-                number,
-                address: options.node_cidr.address(number),
-                overlay: pods.address(0),
-                pods: roles.into_iter().map(pod).collect(),
-            }
-        });
-        Self { options: options.clone(), nodes: nodes.collect() }
+        let nodes = (1..)
+            .zip(&options.nodes)
+            .enumerate()
+            .map(|(index, (number, name))| {
+                let pods = options.pod_cidr.slash_24(number);
+                let mut roles = vec![Role::Agent];
+                if dns.contains(&index) {
+                    roles.push(Role::Dns);
+                }
+                if index == backend {
+                    roles.push(Role::Backend);
+                }
+                let pod = |role: Role| Pod {
+                    role,
+                    address: pods.address(role.facts().0),
+                };
+                Node {
+                    name: name.clone(),
+                    number,
+                    address: options.node_cidr.address(number),
+                    overlay: pods.address(0),
+                    pods: roles.into_iter().map(pod).collect(),
+                }
+            });
+        Self {
+            options: options.clone(),
+            nodes: nodes.collect(),
+        }
     }
 
     /// The API's ClusterIP.
@@ -103,7 +112,10 @@ impl Topology {
 
     /// Where the API server stands: on the first node.
     pub fn api_endpoint(&self) -> SocketAddrV4 {
-        let address = self.nodes.first().map_or(Ipv4Addr::UNSPECIFIED, |node| node.address);
+        let address = self
+            .nodes
+            .first()
+            .map_or(Ipv4Addr::UNSPECIFIED, |node| node.address);
         SocketAddrV4::new(address, self.options.api_port.0)
     }
 
@@ -114,7 +126,10 @@ impl Topology {
 
     /// NodePorts: policy Cluster, then Local.
     pub fn node_ports(&self) -> [Port; 2] {
-        [self.options.node_port, Port(self.options.node_port.0.saturating_add(1))]
+        [
+            self.options.node_port,
+            Port(self.options.node_port.0.saturating_add(1)),
+        ]
     }
 
     /// All pods of a role, with their nodes.
@@ -185,7 +200,12 @@ mod tests {
     #[test]
     fn three_nodes_have_two_dns_servers_and_a_backend() {
         let topology = Topology::of(&LabOptions::of_size(3).unwrap());
-        let names = |role| topology.pods(role).map(|(node, _)| node.name.as_str().to_owned()).collect::<Vec<_>>();
+        let names = |role| {
+            topology
+                .pods(role)
+                .map(|(node, _)| node.name.as_str().to_owned())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(names(Role::Agent), ["node-1", "node-2", "node-3"]);
         assert_eq!(names(Role::Dns), ["node-1", "node-3"]);
         assert_eq!(names(Role::Backend), ["node-2"]);

@@ -36,7 +36,10 @@ pub(crate) fn fabric(topology: &Topology, space_of: impl Fn(&Node) -> std::path:
     line(&mut batch, &format!("link set fabric mtu {mtu} up"));
     for node in &topology.nodes {
         let (port, mac, space) = (node.fabric_port(), node.uplink_mac(), space_of(node));
-        let peer = format!("peer name {UPLINK} mtu {mtu} address {mac} netns {}", space.display());
+        let peer = format!(
+            "peer name {UPLINK} mtu {mtu} address {mac} netns {}",
+            space.display()
+        );
         line(&mut batch, &format!("link add {port} mtu {mtu} type veth {peer}"));
         line(&mut batch, &format!("link set {port} master fabric up"));
     }
@@ -44,22 +47,45 @@ pub(crate) fn fabric(topology: &Topology, space_of: impl Fn(&Node) -> std::path:
 }
 
 /// In a node: its uplink, its overlay, a device for each pod, whose other end goes into the pod.
-pub(crate) fn node(topology: &Topology, node: &Node, space_of: impl Fn(&Pod) -> std::path::PathBuf) -> String {
+pub(crate) fn node(
+    topology: &Topology,
+    node: &Node,
+    space_of: impl Fn(&Pod) -> std::path::PathBuf,
+) -> String {
     let options = &topology.options;
     let mut batch = String::new();
     line(&mut batch, "link set lo up");
-    line(&mut batch, &format!("address add {}/{} dev {UPLINK}", node.address, options.node_cidr.prefix_len()));
+    line(
+        &mut batch,
+        &format!(
+            "address add {}/{} dev {UPLINK}",
+            node.address,
+            options.node_cidr.prefix_len()
+        ),
+    );
     line(&mut batch, &format!("link set {UPLINK} up"));
-    line(&mut batch, &format!("route add default via {}", topology.gateway()));
+    line(
+        &mut batch,
+        &format!("route add default via {}", topology.gateway()),
+    );
     if topology.nodes.len() > MOST_DYNAMIC_NEIGHBOURS {
         for other in others(topology, node) {
             let (address, mac) = (other.address, other.uplink_mac());
-            line(&mut batch, &format!("neighbour add {address} lladdr {mac} dev {UPLINK} nud permanent"));
+            line(
+                &mut batch,
+                &format!("neighbour add {address} lladdr {mac} dev {UPLINK} nud permanent"),
+            );
         }
     }
     if options.pod_network == PodNetwork::Bridge {
-        line(&mut batch, &format!("link add {BRIDGE} mtu {} type bridge", topology.pod_mtu()));
-        line(&mut batch, &format!("address add {}/24 dev {BRIDGE}", node.bridge_address(options)));
+        line(
+            &mut batch,
+            &format!("link add {BRIDGE} mtu {} type bridge", topology.pod_mtu()),
+        );
+        line(
+            &mut batch,
+            &format!("address add {}/24 dev {BRIDGE}", node.bridge_address(options)),
+        );
         line(&mut batch, &format!("link set {BRIDGE} up"));
     }
     for pod in &node.pods {
@@ -77,8 +103,14 @@ pub(crate) fn overlay_device(topology: &Topology, node: &Node, port: Port) -> St
     let (mac, mtu, local) = (node.overlay_mac(), topology.pod_mtu(), node.address);
     let tunnel = format!("type vxlan id {VNI} dstport {port} local {local} dev {UPLINK} nolearning");
     let mut batch = String::new();
-    line(&mut batch, &format!("link add {OVERLAY} mtu {mtu} address {mac} {tunnel}"));
-    line(&mut batch, &format!("address add {}/32 dev {OVERLAY}", node.overlay));
+    line(
+        &mut batch,
+        &format!("link add {OVERLAY} mtu {mtu} address {mac} {tunnel}"),
+    );
+    line(
+        &mut batch,
+        &format!("address add {}/32 dev {OVERLAY}", node.overlay),
+    );
     line(&mut batch, &format!("link set {OVERLAY} up"));
     batch
 }
@@ -92,12 +124,21 @@ pub(crate) fn pod_routes(topology: &Topology, node: &Node, verb: &str) -> String
             Encapsulation::Vxlan(_) => {
                 let (via, mac) = (other.overlay, other.overlay_mac());
                 if verb == "add" {
-                    line(&mut batch, &format!("neighbour add {via} lladdr {mac} dev {OVERLAY} nud permanent"));
+                    line(
+                        &mut batch,
+                        &format!("neighbour add {via} lladdr {mac} dev {OVERLAY} nud permanent"),
+                    );
                 }
-                line(&mut batch, &format!("route {verb} {network} via {via} dev {OVERLAY} onlink"));
+                line(
+                    &mut batch,
+                    &format!("route {verb} {network} via {via} dev {OVERLAY} onlink"),
+                );
             }
             Encapsulation::None => {
-                line(&mut batch, &format!("route {verb} {network} via {} dev {UPLINK}", other.address));
+                line(
+                    &mut batch,
+                    &format!("route {verb} {network} via {} dev {UPLINK}", other.address),
+                );
             }
         }
     }
@@ -123,7 +164,10 @@ pub(crate) fn pod_device_name(pod: &Pod) -> String {
 
 fn pod_device(batch: &mut String, topology: &Topology, pod: &Pod, space: &Path) {
     let (name, mtu, space) = (pod_device_name(pod), topology.pod_mtu(), space.display());
-    line(batch, &format!("link add {name} mtu {mtu} type veth peer name {UPLINK} mtu {mtu} netns {space}"));
+    line(
+        batch,
+        &format!("link add {name} mtu {mtu} type veth peer name {UPLINK} mtu {mtu} netns {space}"),
+    );
     match topology.options.pod_network {
         PodNetwork::Routed => {
             line(batch, &format!("link set {name} up"));
@@ -139,13 +183,25 @@ pub(crate) fn pod(topology: &Topology, node: &Node, pod: &Pod) -> String {
     line(&mut batch, "link set lo up");
     match topology.options.pod_network {
         PodNetwork::Routed => {
-            line(&mut batch, &format!("address add {}/32 dev {UPLINK}", pod.address));
+            line(
+                &mut batch,
+                &format!("address add {}/32 dev {UPLINK}", pod.address),
+            );
             line(&mut batch, &format!("link set {UPLINK} up"));
-            line(&mut batch, &format!("route add {POD_GATEWAY} dev {UPLINK} scope link"));
-            line(&mut batch, &format!("route add default via {POD_GATEWAY} dev {UPLINK}"));
+            line(
+                &mut batch,
+                &format!("route add {POD_GATEWAY} dev {UPLINK} scope link"),
+            );
+            line(
+                &mut batch,
+                &format!("route add default via {POD_GATEWAY} dev {UPLINK}"),
+            );
         }
         PodNetwork::Bridge => {
-            line(&mut batch, &format!("address add {}/24 dev {UPLINK}", pod.address));
+            line(
+                &mut batch,
+                &format!("address add {}/24 dev {UPLINK}", pod.address),
+            );
             line(&mut batch, &format!("link set {UPLINK} up"));
             let gateway = node.bridge_address(&topology.options);
             line(&mut batch, &format!("route add default via {gateway}"));
@@ -161,7 +217,11 @@ pub(crate) fn node_sysctls(topology: &Topology, node: &Node) -> Vec<(String, &'s
         ("net/ipv4/conf/all/rp_filter".to_owned(), "0"),
         ("net/ipv4/conf/default/rp_filter".to_owned(), "0"),
     ];
-    for pod in node.pods.iter().filter(|_| topology.options.pod_network == PodNetwork::Routed) {
+    for pod in node
+        .pods
+        .iter()
+        .filter(|_| topology.options.pod_network == PodNetwork::Routed)
+    {
         let device = pod_device_name(pod);
         sysctls.push((format!("net/ipv4/conf/{device}/proxy_arp"), "1"));
         // Without it the kernel answers after a random time below 0.8 s.
@@ -173,16 +233,23 @@ pub(crate) fn node_sysctls(topology: &Topology, node: &Node) -> Vec<(String, &'s
 /// What kube-proxy and the pod network write into a node's tables, for `iptables-restore`.
 pub(crate) fn rules(topology: &Topology, node: &Node) -> String {
     let options = &topology.options;
-    let mut nat = String::from("*nat\n:KUBE-SERVICES -\n:KUBE-NODEPORTS -\n:KUBE-POSTROUTING -\n:LAB-OUTGOING -\n");
+    let mut nat =
+        String::from("*nat\n:KUBE-SERVICES -\n:KUBE-NODEPORTS -\n:KUBE-POSTROUTING -\n:LAB-OUTGOING -\n");
     for hook in ["PREROUTING", "OUTPUT"] {
         line(&mut nat, &format!("-A {hook} -j KUBE-SERVICES"));
     }
     line(&mut nat, "-A POSTROUTING -j KUBE-POSTROUTING");
     line(&mut nat, "-A POSTROUTING -j LAB-OUTGOING");
-    line(&mut nat, &format!("-A KUBE-POSTROUTING -m mark --mark {MASQUERADE_MARK} -j MASQUERADE"));
+    line(
+        &mut nat,
+        &format!("-A KUBE-POSTROUTING -m mark --mark {MASQUERADE_MARK} -j MASQUERADE"),
+    );
     if options.nat_outgoing {
         let pods = options.pod_cidr;
-        line(&mut nat, &format!("-A LAB-OUTGOING -s {pods} ! -d {pods} -j MASQUERADE"));
+        line(
+            &mut nat,
+            &format!("-A LAB-OUTGOING -s {pods} ! -d {pods} -j MASQUERADE"),
+        );
     }
     nat.push_str(&service_rules(topology, node));
     nat.push_str("COMMIT\n");
@@ -193,31 +260,52 @@ fn service_rules(topology: &Topology, node: &Node) -> String {
     let mut rules = String::new();
     let (api, endpoint) = (topology.api(), topology.api_endpoint());
     let to_api = format!("-d {}/32 -p tcp --dport {}", api.ip(), api.port());
-    line(&mut rules, &format!("-A KUBE-SERVICES {to_api} -j DNAT --to-destination {endpoint}"));
+    line(
+        &mut rules,
+        &format!("-A KUBE-SERVICES {to_api} -j DNAT --to-destination {endpoint}"),
+    );
     let servers: Vec<_> = topology.pods(Role::Dns).map(|(_, pod)| pod.address).collect();
     for protocol in ["udp", "tcp"] {
         for (place, server) in servers.iter().enumerate() {
             let left = servers.len() - place;
             let share = if left > 1 {
                 // As kube-proxy spreads: of those that are left, each an equal share.
-                format!("-m statistic --mode random --probability {:.6} ", 1.0 / left as f64)
+                format!(
+                    "-m statistic --mode random --probability {:.6} ",
+                    1.0 / left as f64
+                )
             } else {
                 String::new()
             };
             let to = format!("-d {}/32 -p {protocol} --dport 53", topology.dns());
-            line(&mut rules, &format!("-A KUBE-SERVICES {to} {share}-j DNAT --to-destination {server}:53"));
+            line(
+                &mut rules,
+                &format!("-A KUBE-SERVICES {to} {share}-j DNAT --to-destination {server}:53"),
+            );
         }
     }
-    line(&mut rules, "-A KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS");
+    line(
+        &mut rules,
+        "-A KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS",
+    );
     let [cluster, local] = topology.node_ports();
     if let Some((home, backend)) = topology.pods(Role::Backend).next() {
         let to = format!("DNAT --to-destination {}:{BACKEND_PORT}", backend.address);
         for protocol in ["tcp", "udp"] {
             let masquerade = format!("-j MARK --set-xmark {MASQUERADE_MARK}");
-            line(&mut rules, &format!("-A KUBE-NODEPORTS -p {protocol} --dport {cluster} {masquerade}"));
-            line(&mut rules, &format!("-A KUBE-NODEPORTS -p {protocol} --dport {cluster} -j {to}"));
+            line(
+                &mut rules,
+                &format!("-A KUBE-NODEPORTS -p {protocol} --dport {cluster} {masquerade}"),
+            );
+            line(
+                &mut rules,
+                &format!("-A KUBE-NODEPORTS -p {protocol} --dport {cluster} -j {to}"),
+            );
             if home.number == node.number {
-                line(&mut rules, &format!("-A KUBE-NODEPORTS -p {protocol} --dport {local} -j {to}"));
+                line(
+                    &mut rules,
+                    &format!("-A KUBE-NODEPORTS -p {protocol} --dport {local} -j {to}"),
+                );
             }
         }
     }
@@ -228,7 +316,10 @@ fn service_rules(topology: &Topology, node: &Node) -> String {
 pub(crate) fn filter_rules(topology: &Topology, node: &Node) -> String {
     let [_, local] = topology.node_ports();
     let mut filter = String::from("*filter\n:KUBE-EXTERNAL-SERVICES -\n-A INPUT -j KUBE-EXTERNAL-SERVICES\n");
-    if topology.pods(Role::Backend).all(|(home, _)| home.number != node.number) {
+    if topology
+        .pods(Role::Backend)
+        .all(|(home, _)| home.number != node.number)
+    {
         for protocol in ["tcp", "udp"] {
             let to = format!("-m addrtype --dst-type LOCAL -p {protocol} --dport {local}");
             line(&mut filter, &format!("-A KUBE-EXTERNAL-SERVICES {to} -j DROP"));

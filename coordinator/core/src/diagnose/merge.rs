@@ -14,7 +14,7 @@ pub(super) fn merge(model: &Model<'_>, drafts: Vec<Draft>) -> Vec<Draft> {
             None => merged.push(draft),
         }
     }
-    side_effects::absorb(model, merged)
+    side_effects::absorb(model, &merged)
 }
 
 fn one_fault(a: &Draft, b: &Draft) -> bool {

@@ -8,7 +8,7 @@ use crate::localise::Model;
 use crate::round::{CellIndex, Target};
 
 /// Puts side effects under the fault that has them; its place and words stay.
-pub(super) fn absorb(model: &Model<'_>, drafts: Vec<Draft>) -> Vec<Draft> {
+pub(super) fn absorb(model: &Model<'_>, drafts: &[Draft]) -> Vec<Draft> {
     let fault_of = |number: usize| {
         let effect = &drafts[number];
         let mut others = drafts.iter().enumerate().filter(|(other, _)| *other != number);
@@ -20,9 +20,16 @@ pub(super) fn absorb(model: &Model<'_>, drafts: Vec<Draft>) -> Vec<Draft> {
     };
     let faults: Vec<Option<usize>> = (0..drafts.len()).map(fault_of).collect();
     let mut kept = Vec::new();
-    for (number, draft) in drafts.iter().enumerate().filter(|(number, _)| faults[*number].is_none()) {
+    for (number, draft) in drafts
+        .iter()
+        .enumerate()
+        .filter(|(number, _)| faults[*number].is_none())
+    {
         let mut draft = draft.clone();
-        let effects = drafts.iter().zip(&faults).filter(|(_, fault)| **fault == Some(number));
+        let effects = drafts
+            .iter()
+            .zip(&faults)
+            .filter(|(_, fault)| **fault == Some(number));
         for (effect, _) in effects {
             draft.evidence.extend(effect.evidence.iter().cloned());
             draft.explains.extend(effect.explains.iter().copied());
@@ -37,9 +44,13 @@ fn has_effect(model: &Model<'_>, fault: &Draft, effect: &Draft) -> bool {
         return is_more_loss(model, fault, effect);
     }
     // Of several nodes there is no telling whose effect it is.
-    let [name] = fault.place.nodes.as_slice() else { return false };
+    let [name] = fault.place.nodes.as_slice() else {
+        return false;
+    };
     let roster = model.matrix.round().roster();
-    let Some(node) = roster.node_index(name) else { return false };
+    let Some(node) = roster.node_index(name) else {
+        return false;
+    };
     let all = |is: &dyn Fn(CellIndex) -> bool| effect.explains.iter().all(|cell| is(*cell));
     match fault.cause {
         // A node that does not forward does not answer for others by ARP either (Linux `net/ipv4/arp.c`), so that pods
@@ -52,7 +63,9 @@ fn has_effect(model: &Model<'_>, fault: &Draft, effect: &Draft) -> bool {
         // Large segments are lost first and then sent again in smaller ones.
         Cause::MtuBlackhole => all(&|cell| came_after_resend(model, cell) && touches(model, cell, node)),
         // A rule that stops all sending stops tunnels too; they never say so.
-        Cause::LocalEgressBlocked => effect.cause == Cause::Unknown && effect.place.nodes == fault.place.nodes,
+        Cause::LocalEgressBlocked => {
+            effect.cause == Cause::Unknown && effect.place.nodes == fault.place.nodes
+        }
         // Between the node and its own pods the same filter stands, in another chain.
         Cause::ProtocolFiltered => {
             effect.cause == Cause::Unknown
@@ -67,10 +80,18 @@ fn has_effect(model: &Model<'_>, fault: &Draft, effect: &Draft) -> bool {
 fn is_more_loss(model: &Model<'_>, fault: &Draft, effect: &Draft) -> bool {
     let roster = model.matrix.round().roster();
     let pairs = fault.place.pairs.iter().flat_map(|(from, to)| [from, to]);
-    let lossy: Vec<NodeIndex> =
-        fault.place.nodes.iter().chain(pairs).filter_map(|name| roster.node_index(name)).collect();
+    let lossy: Vec<NodeIndex> = fault
+        .place
+        .nodes
+        .iter()
+        .chain(pairs)
+        .filter_map(|name| roster.node_index(name))
+        .collect();
     matches!(effect.cause, Cause::Unknown | Cause::RandomLoss)
-        && effect.explains.iter().all(|cell| lossy.iter().any(|node| touches(model, *cell, *node)))
+        && effect
+            .explains
+            .iter()
+            .all(|cell| lossy.iter().any(|node| touches(model, *cell, *node)))
 }
 
 /// From the node or its pods to the node or its pods.
@@ -101,6 +122,9 @@ fn is_between_pods(model: &Model<'_>, cell: CellIndex) -> bool {
 }
 
 fn came_after_resend(model: &Model<'_>, cell: CellIndex) -> bool {
-    let by_tcp = matches!(model.kind(cell), ProbeKind::Tcp | ProbeKind::Tls | ProbeKind::DnsTcp);
+    let by_tcp = matches!(
+        model.kind(cell),
+        ProbeKind::Tcp | ProbeKind::Tls | ProbeKind::DnsTcp
+    );
     by_tcp && model.judged(cell).state == CellState::Degraded
 }

@@ -53,8 +53,14 @@ pub(super) fn spread(roster: &Roster, cells: &[PlannedCell], options: &PlanOptio
     }
     let busiest = |counts: u64, per_second: u64| counts * 1_000 / per_second.max(1);
     let service = busiest(asked.into_values().max().unwrap_or(0), PER_SECOND).min(LONGEST);
-    let agent = busiest(sent.into_values().max().unwrap_or(0), options.pacing.packets_per_second.into());
-    options.pacing.spread.max(Millis(u32::try_from(service.max(agent)).unwrap_or(u32::MAX)))
+    let agent = busiest(
+        sent.into_values().max().unwrap_or(0),
+        options.pacing.packets_per_second.into(),
+    );
+    options
+        .pacing
+        .spread
+        .max(Millis(u32::try_from(service.max(agent)).unwrap_or(u32::MAX)))
 }
 
 /// Packets that one try sends, about.

@@ -27,11 +27,16 @@ pub(super) struct ExecArgs {
 
 /// Becomes the command; its exit code is what it says itself.
 pub(super) fn exec(args: &ExecArgs) -> Result<ExitCode, Failure> {
-    let standing = Folder::of(&args.name).standing()?.ok_or_else(|| not_standing(&args.name))?;
+    let standing = Folder::of(&args.name)
+        .standing()?
+        .ok_or_else(|| not_standing(&args.name))?;
     let Some(path) = standing.namespaces.get(&args.place) else {
         let places: Vec<&str> = standing.namespaces.keys().map(String::as_str).collect();
         let places = places.join(", ");
-        return Err(Failure::usage(anyhow::anyhow!("the lab has no place {:?}; it has {places}", args.place)));
+        return Err(Failure::usage(anyhow::anyhow!(
+            "the lab has no place {:?}; it has {places}",
+            args.place
+        )));
     };
     let enter = || {
         mesh_net::join_user_namespace_of(standing.pid)?;
@@ -43,5 +48,7 @@ pub(super) fn exec(args: &ExecArgs) -> Result<ExitCode, Failure> {
     let mut words = args.command.iter();
     let program = words.next().cloned().unwrap_or_default();
     let error = Command::new(&program).args(words).exec();
-    Err(Failure::could_not_run(anyhow::Error::new(error).context(format!("cannot run {}", program.display()))))
+    Err(Failure::could_not_run(
+        anyhow::Error::new(error).context(format!("cannot run {}", program.display())),
+    ))
 }

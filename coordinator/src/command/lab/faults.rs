@@ -1,5 +1,7 @@
 //! `mesh lab faults`: the table of faults.
 
+use std::fmt::Write as _;
+
 use clap::{Args, ValueEnum};
 use mesh_lab::FAULTS;
 
@@ -28,16 +30,22 @@ pub(super) fn faults(args: &FaultsArgs) -> Result<ExitCode, Failure> {
         Format::Table => table(),
         Format::Json => serde_json::to_string_pretty(&json()).map_err(Failure::could_not_run)?,
     };
-    crate::output::print(crate::render::Format::Json, |_, out| writeln!(out, "{}", text.trim_end())).map_err(Failure::could_not_run)?;
+    crate::output::print(crate::render::Format::Json, |_, out| {
+        writeln!(out, "{}", text.trim_end())
+    })
+    .map_err(Failure::could_not_run)?;
     Ok(ExitCode::Reachable)
 }
 
 fn table() -> String {
-    let mut text = String::from("A fault is given as NAME[:KEY=VALUE,...], for example --fault mtu-blackhole:node=node-2,size=1400\n");
+    // Writing to a string cannot fail.
+    let mut text = String::from(
+        "A fault is given as NAME[:KEY=VALUE,...], for example --fault mtu-blackhole:node=node-2,size=1400\n",
+    );
     for kind in FAULTS {
-        text.push_str(&format!("\n{}\n    {}\n", kind.cause, kind.meaning));
+        let _ = writeln!(text, "\n{}\n    {}", kind.cause, kind.meaning);
         for (key, says) in kind.keys {
-            text.push_str(&format!("      {key:<10} {says}\n"));
+            let _ = writeln!(text, "      {key:<10} {says}");
         }
     }
     text
@@ -45,7 +53,9 @@ fn table() -> String {
 
 fn json() -> serde_json::Value {
     let keys = |keys: &[(&str, &str)]| {
-        keys.iter().map(|(key, says)| serde_json::json!({"key": key, "says": says})).collect::<Vec<_>>()
+        keys.iter()
+            .map(|(key, says)| serde_json::json!({"key": key, "says": says}))
+            .collect::<Vec<_>>()
     };
     FAULTS
         .iter()

@@ -35,7 +35,12 @@ pub(super) fn hold(args: &HoldArgs) -> Result<ExitCode, Failure> {
     let (options, faults) = args.shape.options()?;
     let folder = Folder::at(&args.folder);
     let lock = folder.lock().and_then(|lock| lock.lock().map(|()| lock));
-    let _lock = lock.map_err(|source| super::failure(LabError::Folder { path: args.folder.clone(), source }))?;
+    let _lock = lock.map_err(|source| {
+        super::failure(LabError::Folder {
+            path: args.folder.clone(),
+            source,
+        })
+    })?;
     super::become_able()?;
     let mut interrupt = crate::command::listen_for_signals()?;
     let lab = super::run::raise(&options, &faults, folder.path(), &interrupt, &Progress::silent())
@@ -43,8 +48,9 @@ pub(super) fn hold(args: &HoldArgs) -> Result<ExitCode, Failure> {
     write(&folder, &lab, &faults).map_err(super::failure)?;
     anstream::println!("{STANDS}");
     // The end of stdout tells `up` that the lab stands, and lets it go.
-    mesh_net::detach_output()
-        .map_err(|error| Failure::could_not_run(anyhow::Error::new(error).context("cannot let go of the terminal")))?;
+    mesh_net::detach_output().map_err(|error| {
+        Failure::could_not_run(anyhow::Error::new(error).context("cannot let go of the terminal"))
+    })?;
     crate::command::runtime()?.block_on(interrupt.wait());
     drop(lab);
     // What is left is cleared by the next `up`.
@@ -58,10 +64,16 @@ fn write(folder: &Folder, lab: &Lab, faults: &[Fault]) -> Result<(), LabError> {
     };
     let standing = Standing {
         pid: std::process::id(),
-        namespaces: lab.namespaces().map(|(space, path)| (space.name(lab.topology()), path)).collect(),
+        namespaces: lab
+            .namespaces()
+            .map(|(space, path)| (space.name(lab.topology()), path))
+            .collect(),
         faults: faults.iter().map(ToString::to_string).collect(),
     };
     let text = serde_json::to_string_pretty(&standing).unwrap_or_default();
-    to(folder.inventory(), ground::lab::inventory(&ground::lab::raised(lab)))?;
+    to(
+        folder.inventory(),
+        ground::lab::inventory(&ground::lab::raised(lab)),
+    )?;
     to(folder.state(), text)
 }

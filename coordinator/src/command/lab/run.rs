@@ -32,7 +32,9 @@ pub(super) fn run(args: &LabRunArgs) -> Result<ExitCode, Failure> {
     let interrupt = crate::command::listen_for_signals()?;
     let progress = Progress::on_terminal();
     let folder = PrivateFolder::create().map_err(|error| {
-        Failure::could_not_run(anyhow::Error::new(error).context("cannot make a folder in memory for the agents' sockets"))
+        Failure::could_not_run(
+            anyhow::Error::new(error).context("cannot make a folder in memory for the agents' sockets"),
+        )
     })?;
     let lab = match raise(&options, &faults, &folder.path(), &interrupt, &progress) {
         Ok(lab) => lab,
@@ -47,7 +49,9 @@ pub(super) fn run(args: &LabRunArgs) -> Result<ExitCode, Failure> {
     let mut drive_options = args.probe.drive_options(None);
     share_this_machine(&mut drive_options.plan.pacing, lab.topology().nodes.len());
     let drive = drive(ground::lab::raised(&lab), &drive_options, interrupt, &progress);
-    let report = crate::command::runtime()?.block_on(drive).map_err(Failure::could_not_run)?;
+    let report = crate::command::runtime()?
+        .block_on(drive)
+        .map_err(Failure::could_not_run)?;
     drop(lab);
     outputs.write(&report)?;
     Ok(ExitCode::of(&report))

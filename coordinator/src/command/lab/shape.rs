@@ -15,7 +15,13 @@ pub(super) struct ShapeArgs {
     nodes: u16,
 
     /// The nodes' names, instead of node-1 and so on
-    #[arg(long, env = "MESH_LAB_NODE_NAMES", value_name = "NAME,...", value_delimiter = ',', conflicts_with = "nodes")]
+    #[arg(
+        long,
+        env = "MESH_LAB_NODE_NAMES",
+        value_name = "NAME,...",
+        value_delimiter = ',',
+        conflicts_with = "nodes"
+    )]
     node_names: Vec<NodeName>,
 
     /// A fault, as `mesh lab faults` lists them; may be repeated
@@ -27,7 +33,12 @@ pub(super) struct ShapeArgs {
     encapsulation: Wrapping,
 
     /// The UDP port of the overlay
-    #[arg(long, env = "MESH_LAB_OVERLAY_PORT", value_name = "PORT", default_value_t = 4789)]
+    #[arg(
+        long,
+        env = "MESH_LAB_OVERLAY_PORT",
+        value_name = "PORT",
+        default_value_t = 4789
+    )]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     overlay_port: u16,
 
@@ -36,15 +47,30 @@ pub(super) struct ShapeArgs {
     pod_network: Hanging,
 
     /// The node network
-    #[arg(long, env = "MESH_LAB_NODE_CIDR", value_name = "CIDR", default_value = "172.18.0.0/16")]
+    #[arg(
+        long,
+        env = "MESH_LAB_NODE_CIDR",
+        value_name = "CIDR",
+        default_value = "172.18.0.0/16"
+    )]
     node_cidr: Cidr,
 
     /// The pod network; each node gets a /24 of it
-    #[arg(long, env = "MESH_LAB_POD_CIDR", value_name = "CIDR", default_value = "10.244.0.0/16")]
+    #[arg(
+        long,
+        env = "MESH_LAB_POD_CIDR",
+        value_name = "CIDR",
+        default_value = "10.244.0.0/16"
+    )]
     pod_cidr: Cidr,
 
     /// The service network; the API is its first address, DNS its tenth
-    #[arg(long, env = "MESH_LAB_SERVICE_CIDR", value_name = "CIDR", default_value = "10.96.0.0/12")]
+    #[arg(
+        long,
+        env = "MESH_LAB_SERVICE_CIDR",
+        value_name = "CIDR",
+        default_value = "10.96.0.0/12"
+    )]
     service_cidr: Cidr,
 
     /// The MTU of the node network, in bytes
@@ -52,12 +78,22 @@ pub(super) struct ShapeArgs {
     mtu: u32,
 
     /// Where agents answer probes (TCP and UDP)
-    #[arg(long, env = "MESH_LAB_RESPONDER_PORT", value_name = "PORT", default_value_t = 9441)]
+    #[arg(
+        long,
+        env = "MESH_LAB_RESPONDER_PORT",
+        value_name = "PORT",
+        default_value_t = 9441
+    )]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     responder_port: u16,
 
     /// A NodePort of policy Cluster; the port after it has policy Local
-    #[arg(long, env = "MESH_LAB_NODE_PORT", value_name = "PORT", default_value_t = 30080)]
+    #[arg(
+        long,
+        env = "MESH_LAB_NODE_PORT",
+        value_name = "PORT",
+        default_value_t = 30080
+    )]
     #[arg(value_parser = clap::value_parser!(u16).range(1..65535))]
     node_port: u16,
 
@@ -115,7 +151,10 @@ impl ShapeArgs {
         options.nat_outgoing = !self.no_nat_outgoing;
         options.check().map_err(usage)?;
         let topology = Topology::of(&options);
-        let faults = self.faults.iter().map(|spec| spec.in_lab(&topology).map_err(super::bad_fault));
+        let faults = self
+            .faults
+            .iter()
+            .map(|spec| spec.in_lab(&topology).map_err(super::bad_fault));
         Ok((options, faults.collect::<Result<_, _>>()?))
     }
 }

@@ -43,7 +43,9 @@ pub(super) struct Folder(PathBuf);
 
 impl Folder {
     pub(super) fn of(name: &NameArg) -> Self {
-        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_dir());
+        let runtime = std::env::var_os("XDG_RUNTIME_DIR")
+            .map(PathBuf::from)
+            .filter(|path| path.is_dir());
         // Others' labs of the same name must not meet.
         let base = runtime.map_or_else(
             || std::env::temp_dir().join(format!("mesh-lab-{}", mesh_net::user_id())),
@@ -85,7 +87,11 @@ impl Folder {
 
     /// The lock that the holder of a lab has as long as it lives.
     pub(super) fn lock(&self) -> io::Result<File> {
-        File::options().create(true).truncate(false).write(true).open(self.0.join("lock"))
+        File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(self.0.join("lock"))
     }
 
     /// What is known of the lab, if it stands.
@@ -95,7 +101,9 @@ impl Folder {
             return Ok(None);
         }
         let text = fs::read_to_string(self.state()).map_err(|error| self.broken(error))?;
-        serde_json::from_str(&text).map(Some).map_err(|error| self.broken(error))
+        serde_json::from_str(&text)
+            .map(Some)
+            .map_err(|error| self.broken(error))
     }
 
     /// Takes away what is left of a lab.
@@ -113,7 +121,10 @@ impl Folder {
 
     fn broken(&self, error: impl Into<anyhow::Error>) -> Failure {
         let state = self.state();
-        let words = format!("cannot read {}: is the lab being raised or taken down?", state.display());
+        let words = format!(
+            "cannot read {}: is the lab being raised or taken down?",
+            state.display()
+        );
         Failure::could_not_run(error.into().context(words))
     }
 }
@@ -121,5 +132,7 @@ impl Folder {
 /// No such lab.
 pub(super) fn not_standing(name: &NameArg) -> Failure {
     let name = &name.name;
-    Failure::could_not_run(anyhow::anyhow!("no lab {name:?} stands; raise it: mesh lab up --name {name}"))
+    Failure::could_not_run(anyhow::anyhow!(
+        "no lab {name:?} stands; raise it: mesh lab up --name {name}"
+    ))
 }

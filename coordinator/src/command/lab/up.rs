@@ -30,7 +30,9 @@ pub(super) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
     let folder = Folder::of(&args.name);
     let io = |what: &'static str| {
         let place = folder.path().display().to_string();
-        move |error: std::io::Error| Failure::could_not_run(anyhow::Error::new(error).context(format!("{what} {place}")))
+        move |error: std::io::Error| {
+            Failure::could_not_run(anyhow::Error::new(error).context(format!("{what} {place}")))
+        }
     };
     if folder.standing()?.is_some() {
         return Err(Failure::could_not_run(anyhow::anyhow!(
@@ -50,14 +52,20 @@ pub(super) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
         // Ctrl-C here is not for a lab that stays.
         .process_group(0)
         .spawn()
-        .map_err(|error| Failure::could_not_run(anyhow::Error::new(error).context("cannot start the lab's process")))?;
+        .map_err(|error| {
+            Failure::could_not_run(anyhow::Error::new(error).context("cannot start the lab's process"))
+        })?;
     // The holder closes its stdout when the lab stands, and ends when it cannot.
     let mut said = String::new();
     if let Some(mut stdout) = holder.stdout.take() {
-        stdout.read_to_string(&mut said).map_err(io("cannot hear of the lab in"))?;
+        stdout
+            .read_to_string(&mut said)
+            .map_err(io("cannot hear of the lab in"))?;
     }
     if said.trim() != super::hold::STANDS {
-        let output = holder.wait_with_output().map_err(io("cannot hear of the lab in"))?;
+        let output = holder
+            .wait_with_output()
+            .map_err(io("cannot hear of the lab in"))?;
         let words = String::from_utf8_lossy(&output.stderr);
         let words = words.trim().trim_start_matches("error: ").to_owned();
         // What cannot be cleared now is cleared by the next one.

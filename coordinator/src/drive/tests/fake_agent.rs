@@ -223,7 +223,7 @@ impl Agent for Served {
 
     async fn stop(&self, request: Request<v1::StopRequest>) -> Reply<v1::StopReply> {
         if self.0.manner == Manner::HangsInStop {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         self.0.stopped.lock().unwrap().push(request.into_inner().run_id);
         Ok(Response::new(v1::StopReply::default()))

@@ -12,9 +12,18 @@ use crate::wiring::{self, OVERLAY, SERVICE_CHAINS, UPLINK};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Run a tool in a place.
-    Run { space: Space, program: &'static str, arguments: Vec<String>, input: String },
+    Run {
+        space: Space,
+        program: &'static str,
+        arguments: Vec<String>,
+        input: String,
+    },
     /// Set a sysctl of a place.
-    Sysctl { space: Space, name: &'static str, value: &'static str },
+    Sysctl {
+        space: Space,
+        name: &'static str,
+        value: &'static str,
+    },
     /// Kill a node's agents.
     KillAgents { node: u32 },
     /// End the servers of a place.
@@ -24,8 +33,15 @@ pub(crate) enum Action {
 impl Fault {
     /// All steps, in order. `number` tells its rules from those of other faults.
     pub(crate) fn actions(&self, topology: &Topology, number: usize) -> Vec<Action> {
-        let site = Site { fault: self, topology, number };
-        site.of_nodes().or_else(|| site.of_fabric()).or_else(|| site.of_services()).unwrap_or_default()
+        let site = Site {
+            fault: self,
+            topology,
+            number,
+        };
+        site.of_nodes()
+            .or_else(|| site.of_fabric())
+            .or_else(|| site.of_services())
+            .unwrap_or_default()
     }
 }
 
@@ -37,7 +53,10 @@ struct Site<'a> {
 
 impl<'a> Site<'a> {
     fn node(&self, key: &str) -> Option<&'a Node> {
-        self.topology.nodes.iter().find(|node| node.name.as_str() == self.fault.value(key))
+        self.topology
+            .nodes
+            .iter()
+            .find(|node| node.name.as_str() == self.fault.value(key))
     }
 
     /// Faults that stand on a node.
@@ -47,7 +66,12 @@ impl<'a> Site<'a> {
             let chosen = nodes.filter(|node| matches!(self.fault.value("node"), value if value == "all" || value == node.name.as_str()));
             return Some(
                 chosen
-                    .map(|node| ip_batch(Space::of_node(node), wiring::pod_routes(self.topology, node, "del")))
+                    .map(|node| {
+                        ip_batch(
+                            Space::of_node(node),
+                            wiring::pod_routes(self.topology, node, "del"),
+                        )
+                    })
                     .collect(),
             );
         }
@@ -61,11 +85,17 @@ impl<'a> Site<'a> {
             Cause::OverlayDeviceDown => vec![tool(space, "ip", &format!("link set {OVERLAY} down"))],
             Cause::OverlayPeerStale => {
                 let (mac, nobody) = (peer()?.overlay_mac(), self.nobody());
-                vec![tool(space, "bridge", &format!("fdb replace {mac} dev {OVERLAY} dst {nobody}"))]
+                vec![tool(
+                    space,
+                    "bridge",
+                    &format!("fdb replace {mac} dev {OVERLAY} dst {nobody}"),
+                )]
             }
             Cause::NeighbourStale => {
                 let address = peer()?.address;
-                let entry = format!("neighbour replace {address} lladdr 02:00:00:00:de:ad dev {UPLINK} nud permanent");
+                let entry = format!(
+                    "neighbour replace {address} lladdr 02:00:00:00:de:ad dev {UPLINK} nud permanent"
+                );
                 vec![tool(space, "ip", &entry)]
             }
             Cause::ForwardRejected => {
@@ -77,17 +107,28 @@ impl<'a> Site<'a> {
                 vec![rule(&format!("-w -A FORWARD -j REJECT --reject-with {with}"))]
             }
             Cause::ForwardDropped => vec![rule("-w -P FORWARD DROP")],
-            Cause::IpForwardOff => vec![Action::Sysctl { space, name: "net/ipv4/ip_forward", value: "0" }],
+            Cause::IpForwardOff => vec![Action::Sysctl {
+                space,
+                name: "net/ipv4/ip_forward",
+                value: "0",
+            }],
             Cause::LoopbackDown => vec![tool(space, "ip", "link set lo down")],
-            Cause::KubeProxyMissing => {
-                SERVICE_CHAINS.iter().map(|chain| rule(&format!("-w -t nat -F {chain}"))).collect()
-            }
+            Cause::KubeProxyMissing => SERVICE_CHAINS
+                .iter()
+                .map(|chain| rule(&format!("-w -t nat -F {chain}")))
+                .collect(),
             Cause::ProtocolFiltered => self.protocol_filtered(space),
             Cause::LocalEgressBlocked => {
-                vec![rule("-w -A OUTPUT ! -o lo -m addrtype ! --dst-type LOCAL -j DROP")]
+                vec![rule(
+                    "-w -A OUTPUT ! -o lo -m addrtype ! --dst-type LOCAL -j DROP",
+                )]
             }
             Cause::NodeDown => vec![
-                tool(Space::Fabric, "ip", &format!("link set {} down", node.fabric_port())),
+                tool(
+                    Space::Fabric,
+                    "ip",
+                    &format!("link set {} down", node.fabric_port()),
+                ),
                 Action::KillAgents { node: node.number },
             ],
             _ => return None,
@@ -95,7 +136,9 @@ impl<'a> Site<'a> {
     }
 
     fn overlay_port_blocked(&self, space: Space) -> Vec<Action> {
-        let Encapsulation::Vxlan(port) = self.topology.options.encapsulation else { return Vec::new() };
+        let Encapsulation::Vxlan(port) = self.topology.options.encapsulation else {
+            return Vec::new();
+        };
         let target = match self.fault.value("action") {
             "reject" => "REJECT --reject-with icmp-host-prohibited",
             _ => "DROP",
@@ -105,7 +148,13 @@ impl<'a> Site<'a> {
             "both" => &["INPUT", "OUTPUT"],
             _ => &["INPUT"],
         };
-        let rule = |chain: &&str| tool(space, "iptables", &format!("-w -I {chain} -p udp --dport {port} -j {target}"));
+        let rule = |chain: &&str| {
+            tool(
+                space,
+                "iptables",
+                &format!("-w -I {chain} -p udp --dport {port} -j {target}"),
+            )
+        };
         chains.iter().map(rule).collect()
     }
 
@@ -113,12 +162,21 @@ impl<'a> Site<'a> {
         let space = Space::of_node(node);
         let port = self.fault.value("port").parse().map_or(0, |port: u16| port);
         let mut batch = format!("link del {OVERLAY}\n");
-        batch.push_str(&wiring::overlay_device(self.topology, node, mesh_proto::Port(port)));
+        batch.push_str(&wiring::overlay_device(
+            self.topology,
+            node,
+            mesh_proto::Port(port),
+        ));
         batch.push_str(&wiring::pod_routes(self.topology, node, "add"));
         let entries = wiring::overlay_entries(self.topology, node);
         vec![
             ip_batch(space, batch),
-            Action::Run { space, program: "bridge", arguments: words("-batch -"), input: entries },
+            Action::Run {
+                space,
+                program: "bridge",
+                arguments: words("-batch -"),
+                input: entries,
+            },
         ]
     }
 
@@ -130,7 +188,11 @@ impl<'a> Site<'a> {
             _ => String::new(),
         };
         vec![
-            tool(space, "iptables", &format!("-w -I INPUT ! -i lo -p {protocol}{but_overlay} -j DROP")),
+            tool(
+                space,
+                "iptables",
+                &format!("-w -I INPUT ! -i lo -p {protocol}{but_overlay} -j DROP"),
+            ),
             tool(space, "iptables", &format!("-w -I FORWARD -p {protocol} -j DROP")),
         ]
     }
@@ -138,7 +200,10 @@ impl<'a> Site<'a> {
     /// Faults that stand in the network between the nodes.
     fn of_fabric(&self) -> Option<Vec<Action>> {
         let both_ways = |a: &str, b: &str, what: &str| {
-            vec![format!("iifname {a} {b} {what}"), format!("oifname {a} {} {what}", b.replace("oifname", "iifname"))]
+            vec![
+                format!("iifname {a} {b} {what}"),
+                format!("oifname {a} {} {what}", b.replace("oifname", "iifname")),
+            ]
         };
         let of_node = |what: &str| Some(both_ways(&self.node("node")?.fabric_port(), "", what));
         let lost = |share: &str| match share {
@@ -156,12 +221,17 @@ impl<'a> Site<'a> {
             Cause::FlowLoss => {
                 let port = self.node("node")?.fabric_port();
                 let flow = "jhash ip saddr . ip daddr . th sport . th dport mod 4";
-                vec![format!("oifname {port} meta l4proto {{ tcp, udp }} {flow} 1 drop")]
+                vec![format!(
+                    "oifname {port} meta l4proto {{ tcp, udp }} {flow} 1 drop"
+                )]
             }
             Cause::OneWayLoss => {
                 let (from, to) = (self.node("from")?.fabric_port(), self.node("to")?.fabric_port());
                 // Not ARP: a link without answers to ARP is dead both ways.
-                vec![format!("iifname {from} oifname {to} ether type ip {}", lost(self.fault.value("share")))]
+                vec![format!(
+                    "iifname {from} oifname {to} ether type ip {}",
+                    lost(self.fault.value("share"))
+                )]
             }
             Cause::UnderlayDropsPods => {
                 let pods = self.topology.options.pod_cidr;
@@ -174,7 +244,12 @@ impl<'a> Site<'a> {
             self.number,
             rules.join("\n")
         );
-        Some(vec![Action::Run { space: Space::Fabric, program: "nft", arguments: words("-f -"), input: table }])
+        Some(vec![Action::Run {
+            space: Space::Fabric,
+            program: "nft",
+            arguments: words("-f -"),
+            input: table,
+        }])
     }
 
     /// Faults of what services lead to.
@@ -195,7 +270,11 @@ impl<'a> Site<'a> {
                 let port = self.topology.options.api_port;
                 vec![match self.fault.value("how") {
                     "refused" => Action::EndServers { space },
-                    _ => tool(space, "iptables", &format!("-w -I INPUT -p tcp --dport {port} -j DROP")),
+                    _ => tool(
+                        space,
+                        "iptables",
+                        &format!("-w -I INPUT -p tcp --dport {port} -j DROP"),
+                    ),
                 }]
             }
             Cause::ServiceNoEndpoints => self.service_no_endpoints(),
@@ -206,7 +285,10 @@ impl<'a> Site<'a> {
     /// As kube-proxy writes it: no DNAT, and a REJECT in every filter chain that sees the packet.
     fn service_no_endpoints(&self) -> Vec<Action> {
         let (address, ports) = match self.fault.value("service") {
-            "api" => (*self.topology.api().ip(), vec![("tcp", self.topology.api().port())]),
+            "api" => (
+                *self.topology.api().ip(),
+                vec![("tcp", self.topology.api().port())],
+            ),
             _ => (self.topology.dns(), vec![("udp", 53), ("tcp", 53)]),
         };
         let mut actions = Vec::new();
@@ -214,7 +296,11 @@ impl<'a> Site<'a> {
             let space = Space::of_node(node);
             for (protocol, port) in &ports {
                 let to = format!("-d {address}/32 -p {protocol} --dport {port}");
-                actions.push(tool(space, "iptables", &format!("-w -t nat -I KUBE-SERVICES {to} -j RETURN")));
+                actions.push(tool(
+                    space,
+                    "iptables",
+                    &format!("-w -t nat -I KUBE-SERVICES {to} -j RETURN"),
+                ));
                 for chain in ["OUTPUT", "FORWARD"] {
                     let reject = "-j REJECT --reject-with icmp-port-unreachable";
                     actions.push(tool(space, "iptables", &format!("-w -I {chain} {to} {reject}")));
@@ -232,11 +318,21 @@ impl<'a> Site<'a> {
 }
 
 fn tool(space: Space, program: &'static str, arguments: &str) -> Action {
-    Action::Run { space, program, arguments: words(arguments), input: String::new() }
+    Action::Run {
+        space,
+        program,
+        arguments: words(arguments),
+        input: String::new(),
+    }
 }
 
 fn ip_batch(space: Space, input: String) -> Action {
-    Action::Run { space, program: "ip", arguments: words("-batch -"), input }
+    Action::Run {
+        space,
+        program: "ip",
+        arguments: words("-batch -"),
+        input,
+    }
 }
 
 fn words(text: &str) -> Vec<String> {

@@ -68,7 +68,9 @@ pub enum FaultError {
 }
 
 fn did_you_mean(guess: Option<&str>) -> String {
-    guess.map(|guess| format!("; did you mean {guess}?")).unwrap_or_default()
+    guess
+        .map(|guess| format!("; did you mean {guess}?"))
+        .unwrap_or_default()
 }
 
 impl FromStr for FaultSpec {
@@ -77,12 +79,17 @@ impl FromStr for FaultSpec {
     fn from_str(text: &str) -> Result<Self, FaultError> {
         let (name, rest) = text.split_once(':').unwrap_or((text, ""));
         let found = FAULTS.iter().find(|kind| kind.cause.to_string() == name);
-        let kind = *found.ok_or_else(|| FaultError::Unknown { name: name.to_owned(), guess: nearest(name) })?;
+        let kind = *found.ok_or_else(|| FaultError::Unknown {
+            name: name.to_owned(),
+            guess: nearest(name),
+        })?;
         let mut values = BTreeMap::new();
         for part in rest.split(',').filter(|part| !part.is_empty()) {
             let pair = part.split_once('=').filter(|(_, value)| !value.is_empty());
-            let (key, value) =
-                pair.ok_or_else(|| FaultError::NotAPair { fault: kind.cause, part: part.to_owned() })?;
+            let (key, value) = pair.ok_or_else(|| FaultError::NotAPair {
+                fault: kind.cause,
+                part: part.to_owned(),
+            })?;
             let known = kind.keys.iter().any(|(known, _)| *known == key);
             if !known || values.insert(key.to_owned(), value.to_owned()).is_some() {
                 let keys: Vec<&str> = kind.keys.iter().map(|(key, _)| *key).collect();
@@ -99,9 +106,17 @@ impl FromStr for FaultSpec {
 
 /// The fault whose name shares the longest beginning, or any word.
 fn nearest(name: &str) -> Option<String> {
-    let shared = |other: &str| name.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
+    let shared = |other: &str| {
+        name.chars()
+            .zip(other.chars())
+            .take_while(|(a, b)| a == b)
+            .count()
+    };
     let names = FAULTS.iter().map(|kind| kind.cause.to_string());
-    let best = names.clone().max_by_key(|other| shared(other)).filter(|other| shared(other) >= 3);
+    let best = names
+        .clone()
+        .max_by_key(|other| shared(other))
+        .filter(|other| shared(other) >= 3);
     best.or_else(|| {
         let mut names = names;
         names.find(|other| name.split('-').any(|word| word.len() > 2 && other.contains(word)))
@@ -111,7 +126,10 @@ fn nearest(name: &str) -> Option<String> {
 impl FaultSpec {
     /// Sets the fault into a lab: checks its values, and fills in what was left out.
     pub fn in_lab(&self, topology: &Topology) -> Result<Fault, FaultError> {
-        let mut fault = Fault { cause: self.kind.cause, values: self.values.clone() };
+        let mut fault = Fault {
+            cause: self.kind.cause,
+            values: self.values.clone(),
+        };
         for (key, expected) in self.kind.keys {
             if !fault.has(key)
                 && let Some(value) = fault.default_of(key, topology)
@@ -128,7 +146,10 @@ impl FaultSpec {
             }
         }
         match needs(&fault, topology) {
-            Some(needs) => Err(FaultError::Needs { fault: fault.cause, needs }),
+            Some(needs) => Err(FaultError::Needs {
+                fault: fault.cause,
+                needs,
+            }),
             None => Ok(fault),
         }
     }
@@ -140,12 +161,11 @@ fn is_good(fault: &Fault, key: &str, topology: &Topology) -> bool {
     let number = || value.parse::<u32>().ok();
     match key {
         "node" if fault.cause == Cause::PodRoutesMissing => value == "all" || is_node(),
-        "node" if fault.cause == Cause::DnsEndpointDown => {
-            topology.pods(Role::Dns).any(|(node, _)| node.name.as_str() == value)
-        }
-        "node" => is_node(),
+        "node" if fault.cause == Cause::DnsEndpointDown => topology
+            .pods(Role::Dns)
+            .any(|(node, _)| node.name.as_str() == value),
+        "node" | "from" => is_node(),
         "peer" => is_node() && value != fault.value("node"),
-        "from" => is_node(),
         "to" => is_node() && value != fault.value("from"),
         "direction" => matches!(value, "ingress" | "egress" | "both"),
         "action" => matches!(value, "drop" | "reject"),

@@ -13,11 +13,19 @@ fn every_fault_of_the_table_does_something() {
     let routed = Topology::of(&options);
     for kind in FAULTS {
         let spec: FaultSpec = kind.cause.to_string().parse().unwrap();
-        let topology = if kind.cause == Cause::UnderlayDropsPods { &routed } else { &overlay };
+        let topology = if kind.cause == Cause::UnderlayDropsPods {
+            &routed
+        } else {
+            &overlay
+        };
         let fault = spec.in_lab(topology).unwrap();
         assert!(!fault.actions(topology, 0).is_empty(), "{fault}");
         let again: FaultSpec = fault.to_string().parse().unwrap();
-        assert_eq!(again.in_lab(topology).unwrap(), fault, "it is spelled as it is read");
+        assert_eq!(
+            again.in_lab(topology).unwrap(),
+            fault,
+            "it is spelled as it is read"
+        );
     }
 }
 
@@ -25,9 +33,15 @@ fn every_fault_of_the_table_does_something() {
 fn what_is_left_out_is_filled_in() {
     let spec: FaultSpec = "overlay-port-blocked:action=reject".parse().unwrap();
     let fault = spec.in_lab(&topology(3)).unwrap();
-    assert_eq!(fault.to_string(), "overlay-port-blocked:action=reject,direction=ingress,node=node-2");
+    assert_eq!(
+        fault.to_string(),
+        "overlay-port-blocked:action=reject,direction=ingress,node=node-2"
+    );
     let place = fault.place(&topology(3));
-    assert_eq!((place.nodes, place.direction), (vec!["node-2".to_owned()], Some(Direction::Ingress)));
+    assert_eq!(
+        (place.nodes, place.direction),
+        (vec!["node-2".to_owned()], Some(Direction::Ingress))
+    );
 }
 
 #[test]
@@ -38,14 +52,26 @@ fn what_cannot_be_says_why() {
         Err(error) => error.to_string(),
     };
     let table = [
-        ("node-dwn", "no fault is called \"node-dwn\"; did you mean node-down?; `mesh lab faults` lists them"),
-        ("node-down:nod=x", "node-down takes no \"nod\"; it takes node, each once"),
+        (
+            "node-dwn",
+            "no fault is called \"node-dwn\"; did you mean node-down?; `mesh lab faults` lists them",
+        ),
+        (
+            "node-down:nod=x",
+            "node-down takes no \"nod\"; it takes node, each once",
+        ),
         ("node-down:node", "node-down: \"node\" is not key=value"),
-        ("node-down:node=node-9", "node-down: node=node-9: expected NAME of a node"),
+        (
+            "node-down:node=node-9",
+            "node-down: node=node-9: expected NAME of a node",
+        ),
         ("node-down:node=node-1,node=node-2", "node-down takes no \"node\""),
         ("random-loss:share=101", "random-loss: share=101: expected"),
         ("one-way-loss:from=node-1,to=node-1", "one-way-loss: to=node-1"),
-        ("underlay-drops-pods", "underlay-drops-pods needs a lab without an overlay"),
+        (
+            "underlay-drops-pods",
+            "underlay-drops-pods needs a lab without an overlay",
+        ),
         ("unknown", "no fault is called"),
     ];
     for (text, expected) in table {

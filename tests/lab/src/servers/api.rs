@@ -37,12 +37,20 @@ pub(super) fn serve(topology: &Topology, tcp: TcpListener) -> io::Result<AbortHa
 }
 
 fn config(topology: &Topology) -> io::Result<ServerConfig> {
-    let names = vec![API_NAME.to_owned(), "kubernetes".to_owned(), topology.api().ip().to_string()];
+    let names = vec![
+        API_NAME.to_owned(),
+        "kubernetes".to_owned(),
+        topology.api().ip().to_string(),
+    ];
     let signed = rcgen::generate_simple_self_signed(names).map_err(io::Error::other)?;
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(signed.signing_key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(vec![signed.cert.der().clone()], key))
+        .and_then(|builder| {
+            builder
+                .with_no_client_auth()
+                .with_single_cert(vec![signed.cert.der().clone()], key)
+        })
         .map_err(io::Error::other)
 }

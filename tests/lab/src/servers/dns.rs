@@ -28,9 +28,21 @@ pub(super) fn zone(topology: &Topology) -> io::Result<Arc<dyn ZoneHandler>> {
     let origin = name("cluster.local.")?;
     let mut zone: InMemoryZoneHandler<TokioRuntimeProvider> =
         InMemoryZoneHandler::empty(origin.clone(), ZoneType::Primary, AxfrPolicy::Deny);
-    let soa = SOA::new(name("ns.dns.cluster.local.")?, name("hostmaster.cluster.local.")?, 1, 7_200, 1_800, 86_400, 5);
+    let soa = SOA::new(
+        name("ns.dns.cluster.local.")?,
+        name("hostmaster.cluster.local.")?,
+        1,
+        7_200,
+        1_800,
+        86_400,
+        5,
+    );
     zone.upsert_mut(Record::from_rdata(origin, TTL, RData::SOA(soa)), 1);
-    let api = Record::from_rdata(name(&format!("{API_NAME}."))?, TTL, RData::A(A(*topology.api().ip())));
+    let api = Record::from_rdata(
+        name(&format!("{API_NAME}."))?,
+        TTL,
+        RData::A(A(*topology.api().ip())),
+    );
     zone.upsert_mut(api, 1);
     Ok(Arc::new(zone))
 }
