@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
 
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use mesh_lab::{Encapsulation, Fault, FaultSpec, LabOptions, Topology};
 use serde_json::{Value, json};
@@ -28,7 +29,11 @@ fn usual() -> Shape {
     shape("", &[], None)
 }
 
+/// A lab loads every core for a moment: two at once would measure each other.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 fn run(flags: &str, faults: &[String]) -> (Option<i32>, Value) {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let mut command = Command::new(MESH);
     command
         .args(["lab", "run", "-o", "json"])

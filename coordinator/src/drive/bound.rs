@@ -35,7 +35,7 @@ fn waits(probe: &PlannedProbe) -> u32 {
 fn slowest(probe: &PlannedProbe) -> Duration {
     let interval = Duration::from_micros(probe.interval.0.into());
     let timeout = Duration::from_millis(probe.timeout.0.into());
-    interval * probe.tries.into() + timeout * waits(probe)
+    (interval * probe.tries.into() + timeout) * waits(probe)
 }
 
 fn packets(probe: &PlannedProbe) -> u64 {
@@ -84,10 +84,10 @@ mod tests {
     #[test]
     fn the_slowest_probe_counts_once_and_the_pacing_for_all() {
         let probes = vec![probe(ProbeKind::Icmp, 5, 2_000), probe(ProbeKind::Icmp, 5, 1_000)];
-        // 200 ms spread, 10 packets at 10 a second, 5 intervals of 1 ms and one time-out of 2 s.
+        // 200 ms spread, three waves of 10 packets at 10 a second, each with 5 intervals of 1 ms and a time-out of 2 s.
         assert_eq!(
             longest(&plan(probes)),
-            GRACE + Duration::from_millis(200 + 1_000 + 5 + 2_000)
+            GRACE + Duration::from_millis(200 + 3 * 1_000 + 3 * (5 + 2_000))
         );
     }
 

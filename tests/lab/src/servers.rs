@@ -1,5 +1,5 @@
-//! The servers of a lab: DNS in two pods, the API's TLS on the first node, a backend of the NodePorts. All run on one
-//! thread; each socket is opened in its own namespace.
+//! The servers of a lab: DNS in two pods, the API's TLS on the first node, a backend of the NodePorts. They run on a few
+//! threads of the lab's process; each socket is opened in its own namespace.
 
 mod api;
 mod backend;
@@ -19,27 +19,18 @@ use crate::topology::{BACKEND_PORT, Role, Topology};
 #[derive(Debug)]
 pub(crate) struct Servers {
     by_space: BTreeMap<Space, Vec<AbortHandle>>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    _threads: [ServerThread; 2],
+    _echo: Vec<backend::Echo>,
 }
 
 impl Servers {
     /// Opens all sockets and starts to serve.
     pub(crate) fn start(topology: &Topology, spaces: &Spaces) -> Result<Self, LabError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|source| LabError::Server {
-                what: "runtime",
-                source,
-            })?;
         let mut by_space: BTreeMap<Space, Vec<AbortHandle>> = BTreeMap::new();
-        let catalogue = dns::zone(topology).map_err(|source| LabError::Server {
-            what: "DNS zone",
-            source,
-        })?;
-        {
-            let _inside = runtime.enter();
+        let failed = |what| move |source| LabError::Server { what, source };
+        let zone = dns::zone(topology).map_err(failed("DNS zone"))?;
+        // Names and handshakes on different threads: a handshake is long, and a name must not wait for it.
+        let names = ServerThread::start("lab-dns", |_inside| {
             for (node, pod) in topology.pods(Role::Dns) {
                 let space = Space::of_pod(node, pod);
                 let (udp, tcp) = sockets(
@@ -48,47 +39,31 @@ impl Servers {
                     SocketAddr::new(pod.address.into(), 53),
                     "DNS server",
                 )?;
-                let server = dns::serve(catalogue.clone(), udp, tcp);
-                let server = server.map_err(|source| LabError::Server {
-                    what: "DNS server",
-                    source,
-                })?;
+                let server = dns::serve(zone.clone(), udp, tcp).map_err(failed("DNS server"))?;
                 by_space.entry(space).or_default().push(server);
             }
+            Ok(())
+        })?;
+        let mut echo = Vec::new();
+        let streams = ServerThread::start("lab-streams", |_inside| {
             for (node, pod) in topology.pods(Role::Backend) {
-                let space = Space::of_pod(node, pod);
                 let address = SocketAddr::new(pod.address.into(), BACKEND_PORT.0);
-                let (udp, tcp) = sockets(spaces, space, address, "backend")?;
-                let server = backend::serve(udp, tcp);
-                let server = server.map_err(|source| LabError::Server {
-                    what: "backend",
-                    source,
-                })?;
-                by_space.entry(space).or_default().extend(server);
+                let (udp, tcp) = sockets(spaces, Space::of_pod(node, pod), address, "backend")?;
+                backend::accept(tcp).map_err(failed("backend"))?;
+                echo.push(backend::Echo::start(udp).map_err(failed("backend"))?);
             }
             if let Some(node) = topology.nodes.first() {
                 let space = Space::of_node(node);
                 let (_, tcp) = sockets(spaces, space, topology.api_endpoint().into(), "API server")?;
-                let server = api::serve(topology, tcp);
-                let server = server.map_err(|source| LabError::Server {
-                    what: "API server",
-                    source,
-                })?;
+                let server = api::serve(topology, tcp).map_err(failed("API server"))?;
                 by_space.entry(space).or_default().push(server);
             }
-        }
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new()
-            .name("lab-servers".to_owned())
-            .spawn(move || {
-                // Both ends of the channel mean the same.
-                let _ = runtime.block_on(stopped);
-            })
-            .map_err(LabError::Thread)?;
+            Ok(())
+        })?;
         Ok(Self {
             by_space,
-            stop: Some(stop),
-            thread: Some(thread),
+            _threads: [names, streams],
+            _echo: echo,
         })
     }
 
@@ -100,7 +75,43 @@ impl Servers {
     }
 }
 
-impl Drop for Servers {
+/// A thread with a runtime of its own, which ends when this is dropped, and all tasks with it.
+#[derive(Debug)]
+struct ServerThread {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl ServerThread {
+    /// `serve` starts the tasks, inside of the runtime.
+    fn start(
+        name: &str,
+        serve: impl FnOnce(tokio::runtime::EnterGuard<'_>) -> Result<(), LabError>,
+    ) -> Result<Self, LabError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|source| LabError::Server {
+                what: "runtime",
+                source,
+            })?;
+        serve(runtime.enter())?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                // Both ends of the channel mean the same.
+                let _ = runtime.block_on(stopped);
+            })
+            .map_err(LabError::Thread)?;
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for ServerThread {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {

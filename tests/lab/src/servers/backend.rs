@@ -2,27 +2,18 @@
 
 use std::io;
 use std::net::{TcpListener, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
-
-use tokio::task::AbortHandle;
 
 /// A client that neither speaks nor goes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Serves on the current runtime.
-pub(super) fn serve(udp: UdpSocket, tcp: TcpListener) -> io::Result<[AbortHandle; 2]> {
-    let udp = tokio::net::UdpSocket::from_std(udp)?;
+/// Accepts and echoes on the current runtime, for its life.
+pub(super) fn accept(tcp: TcpListener) -> io::Result<()> {
     let tcp = tokio::net::TcpListener::from_std(tcp)?;
-    let datagrams = tokio::spawn(async move {
-        let mut buffer = vec![0; 65_535];
-        loop {
-            // An error belongs to an earlier answer whose asker is gone.
-            if let Ok((len, from)) = udp.recv_from(&mut buffer).await {
-                let _ = udp.send_to(&buffer[..len], from).await;
-            }
-        }
-    });
-    let connections = tokio::spawn(async move {
+    tokio::spawn(async move {
         loop {
             if let Ok((mut stream, _)) = tcp.accept().await {
                 tokio::spawn(tokio::time::timeout(PATIENCE, async move {
@@ -33,5 +24,50 @@ pub(super) fn serve(udp: UdpSocket, tcp: TcpListener) -> io::Result<[AbortHandle
             }
         }
     });
-    Ok([datagrams.abort_handle(), connections.abort_handle()])
+    Ok(())
+}
+
+/// An echo of datagrams on a thread of its own: all agents ask it, and on a busy machine its socket's buffer holds a
+/// fraction of a second only. Ends when dropped.
+#[derive(Debug)]
+pub(super) struct Echo {
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// How soon its thread sees that it is to end.
+const LOOK: Duration = Duration::from_millis(20);
+
+impl Echo {
+    pub(super) fn start(udp: UdpSocket) -> io::Result<Self> {
+        udp.set_nonblocking(false)?;
+        udp.set_read_timeout(Some(LOOK))?;
+        let ended = Arc::new(AtomicBool::new(false));
+        let told = ended.clone();
+        let thread = std::thread::Builder::new()
+            .name("lab-echo".to_owned())
+            .spawn(move || {
+                let mut buffer = vec![0; 65_535];
+                while !told.load(Ordering::Relaxed) {
+                    // An error is a look at the clock, or belongs to an earlier answer whose asker is gone.
+                    if let Ok((len, from)) = udp.recv_from(&mut buffer) {
+                        let _ = udp.send_to(&buffer[..len], from);
+                    }
+                }
+            })?;
+        Ok(Self {
+            ended,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A panic in it was told already.
+            let _ = thread.join();
+        }
+    }
 }
