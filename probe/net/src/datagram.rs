@@ -47,8 +47,7 @@ impl DatagramSocket {
         if v6 {
             socket.set_only_v6(true).map_err(errno)?;
         }
-        // The kernel gives what net.core.rmem_max allows; less is no error, drops are counted.
-        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+        enlarge_receive_buffer(&socket, RECEIVE_BUFFER);
         prepare(&socket, v6)?;
         socket.bind(&local.into()).map_err(errno)?;
         Ok(Self { socket, v6 })
@@ -109,6 +108,14 @@ impl AsRawFd for DatagramSocket {
 }
 
 /// For `map_err`, which hands errors over by value.
+/// Makes room for `bytes` in a socket's receive buffer: with CAP_NET_ADMIN all of it, else what net.core.rmem_max allows.
+/// Less than asked for is no error: what does not fit is dropped, and the kernel counts it.
+pub fn enlarge_receive_buffer(socket: &impl AsFd, bytes: usize) {
+    if setsockopt(socket, sockopt::RcvBufForce, &bytes).is_err() {
+        let _ = setsockopt(socket, sockopt::RcvBuf, &bytes);
+    }
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "it stands in map_err")]
 pub(crate) fn errno(error: std::io::Error) -> Errno {
     Errno::of(&error).unwrap_or(Errno::INVALID)

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::datagram::{errno, prepare, receive_message, send_message};
+use crate::datagram::{enlarge_receive_buffer, errno, prepare, receive_message, send_message};
 use crate::option::{set_int, set_words};
 use crate::{Errno, QueuedError, Received, queued_error};
 
@@ -67,7 +67,7 @@ impl IcmpSocket {
         };
         let socket = Socket::new(domain, kind, Some(protocol)).map_err(errno)?;
         socket.set_nonblocking(true).map_err(errno)?;
-        let _ = socket.set_recv_buffer_size(1 << 20);
+        enlarge_receive_buffer(&socket, 1 << 20);
         prepare(&socket, v6)?;
         match (access, v6) {
             // A raw socket would wake for every ICMP message of the machine.

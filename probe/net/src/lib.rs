@@ -16,7 +16,7 @@ mod realtime;
 mod register;
 mod tcp;
 
-pub use self::datagram::{DatagramSocket, Received};
+pub use self::datagram::{DatagramSocket, Received, enlarge_receive_buffer};
 pub use self::device_mtu::device_mtu;
 pub use self::errno::Errno;
 pub use self::icmp::{IcmpAccess, IcmpOpenError, IcmpSocket};

@@ -8,6 +8,8 @@ mod dns;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 
+use mesh_net::enlarge_receive_buffer;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
@@ -121,6 +123,10 @@ impl Drop for ServerThread {
     }
 }
 
+/// Thousands of questions.
+const RECEIVE_BUFFER: usize = 4 << 20;
+const BACKLOG: i32 = 4_096;
+
 /// Both sockets of an address, opened in a place.
 fn sockets(
     spaces: &Spaces,
@@ -134,10 +140,14 @@ fn sockets(
     };
     let opened = namespace.run(|| {
         let udp = UdpSocket::bind(address)?;
-        let tcp = TcpListener::bind(address)?;
+        // All agents ask it, on a machine that is busy with all of them.
+        enlarge_receive_buffer(&udp, RECEIVE_BUFFER);
+        let tcp = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        tcp.bind(&address.into())?;
+        tcp.listen(BACKLOG)?;
         udp.set_nonblocking(true)?;
         tcp.set_nonblocking(true)?;
-        Ok((udp, tcp))
+        Ok((udp, TcpListener::from(tcp)))
     });
     opened.map_err(LabError::Namespaces)?.map_err(failed)
 }
