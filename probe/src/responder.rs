@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use crate::echo_packet::{ANSWER_LEN, answer};
 use crate::moment::Clock;
 use crate::runs::Runs;
-use crate::tcp::{FILLING, discard};
+use crate::tcp::{FILLING, discard, say};
 
 /// How long one TCP connection may take: longer than any prober waits.
 const CONNECTION_LIMIT: Duration = Duration::from_secs(10);
@@ -168,9 +168,8 @@ impl Answering {
         let Some(head) = self.answer(&head) else {
             return Ok(());
         };
-        discard(&mut stream, FILLING.len()).await?;
-        stream.write_all(&head).await?;
-        stream.write_all(&FILLING).await?;
+        discard(&stream, FILLING.len()).await?;
+        say(&mut stream, &head).await?;
         stream.shutdown().await
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use mesh_proto::AgentKey;
+use prost::bytes::Buf;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -17,7 +18,7 @@ use crate::stream::connect;
 /// Bytes to and fro: several segments at any usual MTU.
 pub(crate) const STREAM_LEN: usize = 8 * 1024;
 /// What follows the head, in either direction.
-pub(crate) const FILLING: [u8; STREAM_LEN - ANSWER_LEN] = [0; STREAM_LEN - ANSWER_LEN];
+pub(crate) static FILLING: [u8; STREAM_LEN - ANSWER_LEN] = [0; STREAM_LEN - ANSWER_LEN];
 
 /// Whom a TCP probe wants to hear.
 #[derive(Debug)]
@@ -75,23 +76,39 @@ pub(crate) async fn attempt(
 async fn exchange(stream: &mut TcpStream, key: &MacKey, request: Request) -> io::Result<[u8; ANSWER_LEN]> {
     let mut head = [0; ANSWER_LEN];
     write_request(&mut head, key, request);
-    stream.write_all(&head).await?;
-    stream.write_all(&FILLING).await?;
+    say(stream, &head).await?;
     stream.read_exact(&mut head).await?;
     discard(stream, FILLING.len()).await?;
     Ok(head)
 }
 
+/// Says a head and the filling, with one system call where the socket takes it all.
+pub(crate) async fn say(stream: &mut TcpStream, head: &[u8; ANSWER_LEN]) -> io::Result<()> {
+    stream
+        .write_all_buf(&mut Buf::chain(&head[..], &FILLING[..]))
+        .await
+}
+
 /// Reads so many bytes without keeping them: a thousand connections at once must not cost a thousand buffers.
-pub(crate) async fn discard(stream: &mut TcpStream, len: usize) -> io::Result<()> {
-    let mut rest = stream.take(u64::try_from(len).unwrap_or(u64::MAX));
-    let mut buffer = [0; 512];
-    while rest.limit() > 0 {
-        if rest.read(&mut buffer).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+pub(crate) async fn discard(stream: &TcpStream, len: usize) -> io::Result<()> {
+    let mut rest = len;
+    while rest > 0 {
+        stream.readable().await?;
+        match discard_now(stream, rest) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => rest -= read,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+/// The buffer stands on the thread's stack, and is gone before anybody waits.
+fn discard_now(stream: &TcpStream, most: usize) -> io::Result<usize> {
+    let mut buffer = [0; STREAM_LEN];
+    let len = most.min(buffer.len());
+    stream.try_read(&mut buffer[..len])
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod private_folder;
 mod privilege;
 mod process;
 mod queued_error;
+mod ready;
 mod realtime;
 mod register;
 mod tcp;
@@ -29,6 +30,7 @@ pub use self::process::{
     ProcessError, detach_output, die_with_parent, raise_open_file_limit, terminate, user_id,
 };
 pub use self::queued_error::{Origin, QueuedError, queued_error};
+pub use self::ready::readable;
 pub use self::realtime::RealTime;
 pub use self::register::{OwnsDescriptor, register};
 pub use self::tcp::{TcpInfo, report_icmp_errors, tcp_info};

@@ -1,12 +1,10 @@
 //! The engine's sockets: ICMP and UDP, both families, opened when first needed and kept.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::task::Poll;
+use std::os::fd::AsFd;
 
 use mesh_net::{DatagramSocket, Errno, IcmpOpenError, IcmpSocket, QueuedError, RealTime};
-use tokio::io::unix::AsyncFd;
 
 use crate::echo_packet::{self, Token};
 use crate::icmp_packet;
@@ -55,14 +53,14 @@ pub(super) struct Sockets {
 
 #[derive(Debug)]
 struct Icmp {
-    socket: AsyncFd<IcmpSocket>,
+    socket: IcmpSocket,
     identifier: u16,
     dropped: u32,
 }
 
 #[derive(Debug)]
 struct Udp {
-    socket: AsyncFd<DatagramSocket>,
+    socket: DatagramSocket,
     port: u16,
     dropped: u32,
 }
@@ -78,13 +76,11 @@ impl Sockets {
         if let std::collections::btree_map::Entry::Vacant(place) = self.icmp.entry(v6) {
             let socket = IcmpSocket::open(v6)?;
             let identifier = socket.kernel_identifier().unwrap_or_else(random_identifier);
-            if let Ok(socket) = mesh_net::register(socket) {
-                place.insert(Icmp {
-                    socket,
-                    identifier,
-                    dropped: 0,
-                });
-            }
+            place.insert(Icmp {
+                socket,
+                identifier,
+                dropped: 0,
+            });
         }
         Ok(Lane::Icmp { v6 })
     }
@@ -103,8 +99,6 @@ impl Sockets {
                 socket.probe_path_mtu()?;
             }
             let port = socket.local_address()?.port();
-            let socket =
-                mesh_net::register(socket).map_err(|error| Errno::of(&error).unwrap_or(Errno::INVALID))?;
             place.insert(Udp {
                 socket,
                 port,
@@ -131,12 +125,11 @@ impl Sockets {
             (Lane::Icmp { v6 }, _) => {
                 let icmp = self.icmp.get(&v6).ok_or(Errno::INVALID)?;
                 icmp.socket
-                    .get_ref()
                     .send(&icmp_packet::request(v6, icmp.identifier, token), to.ip())
             }
             (_, Some(packet)) => {
                 let udp = self.udp.get(&lane).ok_or(Errno::INVALID)?;
-                udp.socket.get_ref().send(packet, to, None)
+                udp.socket.send(packet, to, None)
             }
             (_, None) => Err(Errno::INVALID),
         }
@@ -149,40 +142,32 @@ impl Sockets {
             .flatten()
     }
 
-    /// Waits until something can be read.
-    pub(super) async fn readable(&mut self) {
-        let (icmp, udp) = (&self.icmp, &self.udp);
-        std::future::poll_fn(|context| {
-            let mut ready = false;
-            // Every socket is asked, so that each of them wakes this task.
-            for icmp in icmp.values() {
-                ready |= icmp.socket.poll_read_ready(context).is_ready();
-            }
-            for udp in udp.values() {
-                ready |= udp.socket.poll_read_ready(context).is_ready();
-            }
-            if ready { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-    }
-
     /// Reads all that is there, answers and errors, and hands over what carries a token of ours. Says how many datagrams
     /// the kernel has dropped since the last time, for want of room.
     pub(super) fn drain(&mut self, mut take: impl FnMut(Token, Incoming<'_>)) -> u32 {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.resize(BUFFER, 0);
         let mut dropped = 0;
+        let fds = self.icmp.values().map(|icmp| icmp.socket.as_fd());
+        let fds = fds.chain(self.udp.values().map(|udp| udp.socket.as_fd()));
+        // If the kernel does not say, each of them is read.
+        let mut ready = mesh_net::readable(fds).unwrap_or_default().into_iter();
+        let mut is_ready = || ready.next().unwrap_or(true);
         for (v6, icmp) in &mut self.icmp {
-            let before = icmp.dropped;
-            icmp.drain(*v6, &mut buffer, &mut take);
-            dropped += icmp.dropped.wrapping_sub(before);
+            if is_ready() {
+                let before = icmp.dropped;
+                icmp.drain(*v6, &mut buffer, &mut take);
+                dropped += icmp.dropped.wrapping_sub(before);
+            }
         }
         for (lane, udp) in &mut self.udp {
-            let before = udp.dropped;
-            if let Some(mtu) = udp.drain(&mut buffer, &mut take) {
-                self.local_mtu.insert(*lane, mtu);
+            if is_ready() {
+                let before = udp.dropped;
+                if let Some(mtu) = udp.drain(&mut buffer, &mut take) {
+                    self.local_mtu.insert(*lane, mtu);
+                }
+                dropped += udp.dropped.wrapping_sub(before);
             }
-            dropped += udp.dropped.wrapping_sub(before);
         }
         self.buffer = buffer;
         dropped
@@ -191,15 +176,14 @@ impl Sockets {
 
 impl Icmp {
     fn drain(&mut self, v6: bool, buffer: &mut [u8], take: &mut impl FnMut(Token, Incoming<'_>)) {
-        let socket = self.socket.get_ref();
-        while let Ok(Some(error)) = socket.next_error(buffer) {
+        while let Ok(Some(error)) = self.socket.next_error(buffer) {
             let message = &buffer[..error.payload_len.min(buffer.len())];
             if let Some(token) = icmp_packet::token_of_request(v6, self.identifier, message) {
                 take(token, Incoming::Error(error));
             }
         }
-        let dropped = &mut self.dropped;
-        until_empty(&self.socket, |socket| {
+        let (socket, dropped) = (&self.socket, &mut self.dropped);
+        until_empty(|| {
             let Some((range, received)) = socket.receive(buffer)? else {
                 return Ok(false);
             };
@@ -222,7 +206,7 @@ impl Udp {
     /// Says what the device takes, if the kernel told so.
     fn drain(&mut self, buffer: &mut [u8], take: &mut impl FnMut(Token, Incoming<'_>)) -> Option<u32> {
         let mut local_mtu = None;
-        while let Ok(Some(error)) = self.socket.get_ref().next_error(buffer) {
+        while let Ok(Some(error)) = self.socket.next_error(buffer) {
             if error.origin == mesh_net::Origin::Local && error.errno == Errno::TOO_BIG {
                 local_mtu = Some(error.mtu);
             }
@@ -231,8 +215,8 @@ impl Udp {
                 take(token, Incoming::Error(error));
             }
         }
-        let dropped = &mut self.dropped;
-        until_empty(&self.socket, |socket| {
+        let (socket, dropped) = (&self.socket, &mut self.dropped);
+        until_empty(|| {
             let Some(received) = socket.receive(buffer)? else {
                 return Ok(false);
             };
@@ -261,19 +245,11 @@ fn note_drops(dropped: &mut u32, total: u32) {
     }
 }
 
-/// Reads a socket until it is empty, and only then clears its readiness. An errno in between is that of an ICMP error,
-/// which the error queue has told already.
-fn until_empty<S: std::os::fd::AsRawFd>(
-    socket: &AsyncFd<S>,
-    mut read: impl FnMut(&S) -> Result<bool, Errno>,
-) {
+/// Reads a socket until it is empty or others must have their turn. An errno in between is that of an ICMP error, which
+/// the error queue has told already.
+fn until_empty(mut read: impl FnMut() -> Result<bool, Errno>) {
     for _ in 0..AT_ONCE {
-        let more = socket.try_io(tokio::io::Interest::READABLE, |socket| match read(socket) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(io::ErrorKind::WouldBlock.into()),
-            Err(errno) => Err(errno.into()),
-        });
-        if matches!(&more, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+        if matches!(read(), Ok(false)) {
             return;
         }
     }

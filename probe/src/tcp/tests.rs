@@ -92,7 +92,7 @@ async fn a_server_that_speaks_something_else_is_the_wrong_one() {
     let to = listener.local_addr().unwrap().to_string();
     let serve = async {
         let mut stream = listener.accept().await.unwrap().0;
-        discard(&mut stream, STREAM_LEN).await.unwrap();
+        discard(&stream, STREAM_LEN).await.unwrap();
         stream.write_all(&[b'x'; STREAM_LEN]).await.unwrap();
         stream
     };
