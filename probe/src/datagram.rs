@@ -31,10 +31,6 @@ pub(crate) struct DatagramEngine {
     dropped: Arc<AtomicU32>,
 }
 
-/// While probes are under way sockets are read, and what is due is sent, this often. To wake for each packet instead would
-/// cost several times the CPU and tell nothing more: the kernel stamps what comes in.
-const TICK: Duration = Duration::from_millis(20);
-
 impl DatagramEngine {
     /// Starts the engine's task on the current runtime.
     pub(crate) fn start(clock: Clock) -> Self {
@@ -129,14 +125,16 @@ impl Engine {
         }
     }
 
-    /// When to wake without anything coming in; `None` if there is nothing to do.
+    /// When to look at everything again; `None` if there is nothing to do. To wake for each packet instead would cost
+    /// several times the CPU and tell nothing more: the kernel stamps what comes in.
     fn next_wake(&self) -> Option<Moment> {
         if self.jobs.is_empty() {
             return None;
         }
         let now = self.clock.now();
         let paced = self.jobs.values().filter_map(|job| job.may_send_at(now)).min();
-        [paced, Some(now + TICK)].into_iter().flatten().min()
+        let tick = self.jobs.values().map(|job| now + job.tick()).min();
+        [paced, tick].into_iter().flatten().min()
     }
 
     fn drain(&mut self) {

@@ -43,6 +43,14 @@ impl Pacer {
     }
 }
 
+/// How often the work of a plan is looked at. A plan whose probes all begin at once has somebody waiting; one that is
+/// spread over a long time has not, and fewer wake-ups cost less.
+pub(crate) fn tick(pacing: Pacing) -> Duration {
+    const SHORTEST: Duration = Duration::from_millis(20);
+    const LONGEST: Duration = Duration::from_millis(100);
+    (Duration::from_millis(pacing.spread.0.into()) / 100).clamp(SHORTEST, LONGEST)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use hdrhistogram::Histogram;
-use mesh_proto::{Expect, KindRtt, Micros, Plan, PlannedProbe, ProbeKind, Rtt, Summary};
+use mesh_proto::{Expect, KindRtt, Micros, Pacing, Plan, PlannedProbe, ProbeKind, Rtt, Summary};
 use rustls::RootCertStore;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -23,7 +23,7 @@ use crate::datagram::{DatagramEngine, Job, Seen};
 use crate::dns::{self, Question};
 use crate::echo_packet::{Request, Token};
 use crate::moment::{Clock, Moment};
-use crate::pacer::Pacer;
+use crate::pacer::{Pacer, tick};
 use crate::resolve;
 use crate::runs::Run;
 use crate::starvation::Watch;
@@ -64,15 +64,13 @@ pub(crate) async fn run_plan(
         probes: datagrams,
         seen: seen.clone(),
     });
-    let pacer = Pacer::new(plan.pacing, means.clock.now());
-    let spread = Duration::from_millis(plan.pacing.spread.0.into());
     let streams = Streams {
         run: Arc::new(run),
         means,
         seen,
-        spread,
+        pacing: plan.pacing,
     }
-    .run(streams, pacer);
+    .run(streams);
 
     let mut times = Times::default();
     let gather = async {
@@ -97,20 +95,30 @@ struct Streams {
     run: Arc<Run>,
     means: Means,
     seen: mpsc::UnboundedSender<Seen>,
-    spread: Duration,
+    pacing: Pacing,
 }
 
 impl Streams {
-    /// Starts each probe in its turn: evenly over the plan's spread, as fast as the pacer lets flows out.
-    async fn run(self, probes: Vec<PlannedProbe>, mut pacer: Pacer) {
+    /// Starts each probe in its turn: evenly over the plan's spread, to the tick, as fast as the pacer lets flows out.
+    async fn run(self, probes: Vec<PlannedProbe>) {
         let clock = self.means.clock;
         let begin = clock.now();
+        let mut pacer = Pacer::new(self.pacing, begin);
+        let (spread, tick) = (
+            Duration::from_millis(self.pacing.spread.0.into()),
+            tick(self.pacing),
+        );
+        let mut next = begin;
         let count = u32::try_from(probes.len()).unwrap_or(u32::MAX).max(1);
         let most = MOST_FLOWS.min(open_files() / 2).max(1);
         let places = Arc::new(Semaphore::new(most));
         let mut tasks = JoinSet::new();
         for (place, probe) in (0..).zip(probes) {
-            tokio::time::sleep_until(clock.instant(begin + self.spread * place / count)).await;
+            let start = begin + spread * place / count;
+            if start > next {
+                next = start + tick;
+                tokio::time::sleep_until(clock.instant(next)).await;
+            }
             for _ in 0..probe.flows {
                 while !pacer.take(clock.now()) {
                     tokio::time::sleep_until(clock.instant(pacer.ready_at(clock.now()))).await;

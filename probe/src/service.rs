@@ -12,6 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::facts::facts;
+use crate::pacer::tick;
 use crate::resolve::nameservers;
 use crate::rpc::agent_server::Agent;
 use crate::run_plan::{Means, run_plan};
@@ -190,8 +191,9 @@ async fn stream_plan(
     replies: &mpsc::Sender<Result<v1::ProbeReply, Status>>,
 ) {
     let (out, mut seen) = mpsc::channel(BATCH);
+    let wait = BATCH_WAIT.max(tick(plan.pacing) * 2);
     let send = async {
-        while let Some(batch) = next_batch(&mut seen).await {
+        while let Some(batch) = next_batch(&mut seen, wait).await {
             let observations = batch.iter().map(Observation::to_wire).collect();
             if replies
                 .send(Ok(v1::ProbeReply {
@@ -215,7 +217,7 @@ async fn stream_plan(
 }
 
 /// What comes within a moment of the first; `None` at the end.
-async fn next_batch(seen: &mut mpsc::Receiver<Observation>) -> Option<Vec<Observation>> {
+async fn next_batch(seen: &mut mpsc::Receiver<Observation>, wait: Duration) -> Option<Vec<Observation>> {
     let mut batch = vec![seen.recv().await?];
     let more = async {
         while batch.len() < BATCH {
@@ -226,6 +228,6 @@ async fn next_batch(seen: &mut mpsc::Receiver<Observation>) -> Option<Vec<Observ
         }
     };
     // The end of the wait is not an error: the batch is then what it is.
-    let _ = tokio::time::timeout(BATCH_WAIT, more).await;
+    let _ = tokio::time::timeout(wait, more).await;
     Some(batch)
 }

@@ -20,7 +20,7 @@ use crate::echo_packet::{ANSWER_LEN, MacKey, REQUEST_LEN, Request, Token, write_
 use crate::failure;
 use crate::identity;
 use crate::moment::Moment;
-use crate::pacer::Pacer;
+use crate::pacer::{Pacer, tick};
 use crate::path_mtu::{PathMtuConfig, PathMtuProbe};
 
 /// What the engine is asked to do for one run: probes of the kinds ICMP, UDP and path MTU.
@@ -102,6 +102,11 @@ impl JobState {
             }
         }
         state
+    }
+
+    /// How often to look at it.
+    pub(super) fn tick(&self) -> Duration {
+        tick(self.job.pacing)
     }
 
     pub(super) fn first_wakes(&self) -> impl Iterator<Item = (usize, Moment)> {
