@@ -113,16 +113,9 @@ impl Engine {
     }
 
     fn begin(&mut self, job: Job) {
-        let now = self.clock.now();
-        let number = self.next_job;
+        self.jobs
+            .insert(self.next_job, JobState::new(job, self.clock.now()));
         self.next_job += 1;
-        let state = JobState::start(job, &mut self.sockets, now);
-        for (place, at) in state.first_wakes() {
-            self.wakes.push(Reverse((at, number, place)));
-        }
-        if !state.is_done() {
-            self.jobs.insert(number, state);
-        }
     }
 
     /// When to look at everything again; `None` if there is nothing to do. To wake for each packet instead would cost
@@ -162,8 +155,14 @@ impl Engine {
         }
     }
 
+    /// Begins what has its turn, lets time pass for the rest, and takes finished jobs away.
     fn expire(&mut self) {
         let now = self.clock.now();
+        for (number, job) in &mut self.jobs {
+            while let Some(place) = job.begin_next(&mut self.sockets, now) {
+                self.wakes.push(Reverse((now, *number, place)));
+            }
+        }
         while self.wakes.peek().is_some_and(|Reverse((at, ..))| *at <= now) {
             let Some(Reverse((_, number, place))) = self.wakes.pop() else {
                 break;

@@ -1,6 +1,7 @@
 //! One run's datagram probes inside the engine.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::iter::{Enumerate, Peekable};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,9 +48,13 @@ pub(crate) struct Seen {
 pub(super) struct JobState {
     job: Job,
     pacer: Pacer,
-    probes: Vec<Option<Probe>>,
-    open: usize,
-    starts: Vec<Moment>,
+    began: Moment,
+    /// How many probes there are, begun and not.
+    count: u32,
+    /// Those whose turn has not come, with their places.
+    waiting: Peekable<Enumerate<std::vec::IntoIter<PlannedProbe>>>,
+    /// Those under way, by their places: of a plan that is spread over a long time a few.
+    probes: BTreeMap<usize, Probe>,
     /// Packets that are due and wait for the pacer.
     due: VecDeque<Due>,
 }
@@ -70,38 +75,38 @@ const HEADERS_V4: u32 = 20 + 8;
 const HEADERS_V6: u32 = 40 + 8;
 
 impl JobState {
-    /// Starts all probes of a job, the first packet of each somewhere in the plan's spread; what cannot be tried is
-    /// reported at once.
-    pub(super) fn start(job: Job, sockets: &mut Sockets, now: Moment) -> Self {
-        let pacer = Pacer::new(job.pacing, now);
-        let mut state = Self {
-            pacer,
-            probes: Vec::new(),
-            open: 0,
-            starts: Vec::new(),
+    pub(super) fn new(mut job: Job, now: Moment) -> Self {
+        let planned = std::mem::take(&mut job.probes);
+        Self {
+            pacer: Pacer::new(job.pacing, now),
+            began: now,
+            count: u32::try_from(planned.len()).unwrap_or(u32::MAX).max(1),
+            waiting: planned.into_iter().enumerate().peekable(),
+            probes: BTreeMap::new(),
             due: VecDeque::new(),
             job,
-        };
-        let planned = std::mem::take(&mut state.job.probes);
-        let spread = Duration::from_millis(state.job.pacing.spread.0.into());
-        let count = u32::try_from(planned.len()).unwrap_or(u32::MAX).max(1);
-        for (place, probe) in (0..).zip(&planned) {
-            // In the plan's order, which differs from agent to agent, evenly over the spread.
-            let start = now + spread * place / count;
-            match Probe::start(probe, sockets, start) {
+        }
+    }
+
+    /// Begins the next probe whose turn has come, and says its place: in the plan's order, which differs from agent to
+    /// agent, evenly over the plan's spread. What cannot be tried is reported at once.
+    pub(super) fn begin_next(&mut self, sockets: &mut Sockets, now: Moment) -> Option<usize> {
+        let spread = Duration::from_millis(self.job.pacing.spread.0.into());
+        loop {
+            let place = u32::try_from(self.waiting.peek()?.0).unwrap_or(u32::MAX);
+            let start = self.began + spread * place / self.count;
+            if start > now {
+                return None;
+            }
+            let (place, planned) = self.waiting.next()?;
+            match Probe::start(&planned, sockets, start) {
                 Ok(started) => {
-                    state.probes.push(Some(started));
-                    state.starts.push(start);
-                    state.open += 1;
+                    self.probes.insert(place, started);
+                    return Some(place);
                 }
-                Err(observation) => {
-                    state.report(probe.kind, *observation, Vec::new());
-                    state.probes.push(None);
-                    state.starts.push(start);
-                }
+                Err(observation) => self.report(planned.kind, *observation, Vec::new()),
             }
         }
-        state
     }
 
     /// How often to look at it.
@@ -109,12 +114,8 @@ impl JobState {
         tick(self.job.pacing)
     }
 
-    pub(super) fn first_wakes(&self) -> impl Iterator<Item = (usize, Moment)> {
-        self.starts.iter().copied().enumerate()
-    }
-
     pub(super) fn is_done(&self) -> bool {
-        self.open == 0
+        self.probes.is_empty() && self.waiting.len() == 0
     }
 
     /// Nobody waits for what it sees any more.
@@ -141,11 +142,11 @@ impl JobState {
     }
 
     pub(super) fn probe(&self, place: usize) -> Option<&Probe> {
-        self.probes.get(place)?.as_ref()
+        self.probes.get(&place)
     }
 
     pub(super) fn probe_mut(&mut self, place: usize) -> Option<&mut Probe> {
-        self.probes.get_mut(place)?.as_mut()
+        self.probes.get_mut(&place)
     }
 
     /// A packet is about to leave.
@@ -255,10 +256,9 @@ impl JobState {
 
     /// Reports a probe that is done.
     pub(super) fn finish(&mut self, place: usize, port_of: impl Fn(Lane) -> u16) {
-        let Some(probe) = self.probes.get_mut(place).and_then(Option::take) else {
+        let Some(probe) = self.probes.remove(&place) else {
             return;
         };
-        self.open -= 1;
         let v6 = probe.v6;
         let (mut observation, rtts) = match &probe.machine {
             Machine::Icmp { echo, .. } => {
