@@ -103,7 +103,13 @@ servers() {
       --address=/kubernetes.default.svc.cluster.local/10.43.0.1
   done
   start echo-tcp server-beta socat "TCP-LISTEN:8080,bind=${subnet[beta]}.9,fork,reuseaddr,backlog=128" PIPE
-  start echo-udp server-beta socat "UDP-RECVFROM:8081,bind=${subnet[beta]}.9,fork" PIPE
+  # socat would fork for each datagram, and lose some.
+  start echo-udp server-beta python3 -c "
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(('${subnet[beta]}.9', 8081))
+while True:
+    server.sendto(*server.recvfrom(65535))"
 }
 
 agents() {

@@ -1,16 +1,19 @@
 //! Some of it comes through, some does not, or only late.
 
-use mesh_proto::{Cause, Confidence, Observation};
+use mesh_proto::{Cause, Confidence, Observation, Where};
 
 use super::Draft;
 use super::evidence::evidence;
 use super::place::{in_words, place};
-use crate::localise::{Hypothesis, Model, Pick};
+use crate::localise::{Family, Hypothesis, Model, Pick};
 
 /// Loss of a share, of certain flows, or resends.
 pub(super) fn loss(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -> Draft {
     let mut place = place(model, hypothesis);
-    let at = in_words(&place);
+    let at = match service(model, hypothesis.family, &mut place) {
+        Some(service) => format!("{service}, asked at {}", in_words(&place)),
+        None => in_words(&place),
+    };
     let seen: Vec<&Observation> = pick
         .explains
         .iter()
@@ -61,5 +64,33 @@ pub(super) fn loss(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -> D
         evidence: evidence(model, &pick.explains),
         advice: vec![advice],
         explains: pick.explains.clone(),
+    }
+}
+
+/// The service that is asked, where only what it answers is lost: then its rules or the server behind it lose it, and not
+/// the way there.
+fn service(model: &Model<'_>, family: Family, place: &mut Where) -> Option<String> {
+    let cluster = &model.matrix.round().roster().cluster;
+    match family {
+        Family::NodePort(number) => {
+            let offer = cluster.node_ports.get(number)?;
+            (place.port, place.protocol) = (Some(offer.port), Some(offer.protocol));
+            Some(format!("NodePort {}/{}", offer.port, offer.protocol))
+        }
+        Family::AnyNodePort => Some("NodePorts".to_owned()),
+        Family::DnsAll | Family::DnsService => {
+            place.service = cluster.dns.as_ref().map(|dns| dns.address);
+            Some("DNS".to_owned())
+        }
+        Family::DnsEndpoint(number) => {
+            let endpoint = cluster.dns.as_ref()?.endpoints.get(number)?;
+            place.endpoint = Some(endpoint.address);
+            Some(format!("the DNS endpoint {}", endpoint.address))
+        }
+        Family::ApiService => {
+            place.service = cluster.api.as_ref().map(|api| api.address);
+            Some("the API service".to_owned())
+        }
+        _ => None,
     }
 }

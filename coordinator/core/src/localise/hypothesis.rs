@@ -195,8 +195,10 @@ pub(super) fn admit(model: &Model<'_>, hypothesis: &Hypothesis, symptom: Symptom
             admitted.spared += 1;
         }
     }
+    // What may hit all its cells and spares none of several is as good as one that must.
+    let hits_all = symptom == Symptom::Partial && admitted.spared == 0 && admitted.explains.len() > 1;
     // A share of loss spares some cells by chance; more than a third of them is no chance.
-    if admitted.certain == 0 || contradicting * 2 > admitted.certain {
+    if (admitted.certain == 0 && !hits_all) || contradicting * 2 > admitted.certain {
         return None;
     }
     if symptom == Symptom::Dead {

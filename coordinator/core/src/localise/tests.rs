@@ -314,6 +314,20 @@ fn loss_on_a_nodes_link_is_a_warning_at_that_node() {
 }
 
 #[test]
+fn a_server_that_loses_requests_is_named_by_its_port() {
+    let mut world = World::with(3, |_| Fate::Passes);
+    world.service =
+        Box::new(|_, target| matches!(target, Target::NodePort { service: 0, .. }).then_some(Fate::Loses(1)));
+    let report = world.run();
+    let finding = only_finding(&report);
+    assert_eq!(finding.cause, Cause::RandomLoss);
+    assert!(
+        finding.place.port.is_some() && finding.summary.contains("NodePort"),
+        "{finding:#?}"
+    );
+}
+
+#[test]
 fn two_faults_are_two_findings() {
     let world = World::with(6, |trip| {
         dead_if(trip.forwarded_at(1) || trip.touches(2) && trip.touches(4) && trip.crosses())
