@@ -2,7 +2,8 @@
 //!
 //! The first wave sends every try of every flow. When part of it came back, flows that lost something are tried again,
 //! up to three waves in all, so that a share of loss is told from a flow that never comes through. When nothing came
-//! back, the probe waits once for its time-out and ends.
+//! back, each flow is tried once more after a second, as TCP does with a SYN: a neighbour entry whose first request was
+//! lost costs that long, and is no outage. If silence lasts, the probe ends with its time-out.
 
 use std::time::Duration;
 
@@ -59,6 +60,9 @@ enum TryState {
 
 /// An answer that is this late is taken for lost when the flow is tried again, unless round trips are slower.
 const SETTLE: Duration = Duration::from_millis(300);
+/// Silence that lasts longer than the kernel waits for a neighbour to answer (Linux `net/core/neighbour.c`, RETRANS_TIME of a
+/// second), and a server for the answer to its first query.
+const RESEND_AFTER: Duration = Duration::from_millis(1_200);
 /// An ICMP error came and no answer: the path speaks, and need not be waited for as long as silence.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
@@ -72,7 +76,7 @@ impl EchoProbe {
             failure: None,
             done: false,
         };
-        probe.next_wave(now, |_| true);
+        probe.next_wave(now, config.tries, |_| true);
         probe
     }
 
@@ -133,12 +137,16 @@ impl EchoProbe {
             .tries
             .iter()
             .all(|of| matches!(of.state, TryState::Answered | TryState::Failed));
+        if self.resend_at().is_some_and(|at| now >= at) {
+            self.next_wave(now, 1, |_| true);
+            return;
+        }
         if !all_told && self.end_of_wave().is_some_and(|end| now < end) {
             return;
         }
         if answered && self.wave < WAVES {
             let incomplete = self.incomplete();
-            self.next_wave(now, |flow| incomplete.contains(&flow));
+            self.next_wave(now, self.config.tries, |flow| incomplete.contains(&flow));
         } else {
             self.done = true;
         }
@@ -155,7 +163,9 @@ impl EchoProbe {
             .filter(|of| of.state == TryState::Due)
             .map(|of| of.due)
             .min();
-        due.or_else(|| self.end_of_wave()).or(Some(Moment::default()))
+        due.or_else(|| self.resend_at())
+            .or_else(|| self.end_of_wave())
+            .or(Some(Moment::default()))
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -194,9 +204,9 @@ impl EchoProbe {
         self.tries.get_mut(usize::try_from(number).ok()?)
     }
 
-    fn next_wave(&mut self, now: Moment, tried: impl Fn(u16) -> bool) {
+    fn next_wave(&mut self, now: Moment, tries: u16, tried: impl Fn(u16) -> bool) {
         self.wave += 1;
-        for number in 0..self.config.tries {
+        for number in 0..tries {
             let due = now + self.config.interval * u32::from(number);
             let flows = (0..self.config.flows).filter(|flow| tried(*flow));
             self.tries.extend(flows.map(|flow| Try {
@@ -220,13 +230,30 @@ impl EchoProbe {
         flows
     }
 
-    /// When the tries that were sent are given up.
-    fn end_of_wave(&self) -> Option<Moment> {
+    /// When each flow is tried once more, since nothing was heard of the first wave.
+    fn resend_at(&self) -> Option<Moment> {
+        let silent = self.wave == 1 && self.rtts.is_empty() && self.failure.is_none();
+        let at = self.last_sent(self.tries.len())? + RESEND_AFTER;
+        (silent && RESEND_AFTER < self.config.timeout).then_some(at)
+    }
+
+    /// When the last of the first tries was sent that were and are not answered.
+    fn last_sent(&self, first: usize) -> Option<Moment> {
         let sent = |of: &Try| match of.state {
             TryState::Sent(at) => Some(at),
             _ => None,
         };
-        let last = self.tries.iter().filter_map(sent).max()?;
+        self.tries.iter().take(first).filter_map(sent).max()
+    }
+
+    /// When the tries that were sent are given up.
+    fn end_of_wave(&self) -> Option<Moment> {
+        if self.rtts.is_empty() && self.failure.is_none() {
+            // A dead path costs one time-out: what was sent again has less.
+            let first = usize::from(self.config.flows) * usize::from(self.config.tries);
+            return self.last_sent(first).map(|last| last + self.config.timeout);
+        }
+        let last = self.last_sent(self.tries.len())?;
         let slowest = self
             .rtts
             .iter()
@@ -236,8 +263,7 @@ impl EchoProbe {
             // The last wave's answers may be as late as they like within reason.
             Some(slowest) if self.wave == WAVES => (slowest * 8).max(AFTER_ERROR),
             Some(slowest) => (slowest * 4).max(SETTLE),
-            None if self.failure.is_some() => AFTER_ERROR,
-            None => self.config.timeout,
+            None => AFTER_ERROR,
         };
         Some(last + wait.min(self.config.timeout))
     }

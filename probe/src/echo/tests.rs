@@ -71,9 +71,16 @@ fn a_whole_path_ends_as_soon_as_the_last_answer_is_there() {
 #[test]
 fn a_dead_path_costs_one_time_out() {
     let (seen, took) = run(CONFIG, |_| Fate::Vanish);
-    assert_eq!((seen.sent, seen.received), (12, 0));
+    assert_eq!((seen.sent, seen.received), (12 + 4, 0), "each flow once more");
     assert_eq!(seen.failure.map(|failure| failure.reason), Some(Reason::Timeout));
     assert!(took <= CONFIG.timeout + CONFIG.interval * 3, "{took:?}");
+}
+
+#[test]
+fn a_path_that_wakes_up_within_a_second_is_not_dead() {
+    let (seen, took) = run(CONFIG, |of| if of.number < 12 { Fate::Vanish } else { FAST });
+    assert!(seen.received * 2 > seen.sent, "{seen:?}");
+    assert!(took < CONFIG.timeout, "{took:?}");
 }
 
 #[test]

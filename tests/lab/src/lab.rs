@@ -140,6 +140,15 @@ impl Lab {
 /// Wires one node and its pods.
 fn wire(topology: &Topology, node: &Node, spaces: &Spaces) -> Result<(), LabError> {
     let space = Space::of_node(node);
+    let places = node
+        .pods
+        .iter()
+        .map(|pod| Space::of_pod(node, pod))
+        .chain([space]);
+    for place in places {
+        // Before there are devices, which take the defaults over.
+        spaces.sysctls(place, &wiring::neighbour_sysctls())?;
+    }
     let batch = wiring::node(topology, node, |pod| spaces.path(Space::of_pod(node, pod)));
     spaces.run(space, "ip", &["-batch", "-"], &batch)?;
     let entries = wiring::overlay_entries(topology, node);

@@ -210,6 +210,15 @@ pub(crate) fn pod(topology: &Topology, node: &Node, pod: &Pod) -> String {
     batch
 }
 
+/// How neighbours are asked for, in every place. A lab shares its machine with whatever else runs there, and may lose a
+/// request: it is sent again after a tenth of a second instead of one. Nobody answers for three seconds, as usual, before
+/// the kernel gives up (Linux `net/ipv4/arp.c`: three requests, a second apart).
+pub(crate) fn neighbour_sysctls() -> Vec<(String, &'static str)> {
+    [("retrans_time_ms", "100"), ("mcast_solicit", "30")]
+        .map(|(name, value)| (format!("net/ipv4/neigh/default/{name}"), value))
+        .to_vec()
+}
+
 /// Sysctls of a node, by their path below /proc/sys.
 pub(crate) fn node_sysctls(topology: &Topology, node: &Node) -> Vec<(String, &'static str)> {
     let mut sysctls = vec![
