@@ -2,6 +2,8 @@
 
 CARGO ?= cargo
 TARGET := x86_64-unknown-linux-gnu
+# Where cargo puts what it builds.
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CARGO_BUILD_TARGET_DIR),target)
 LAB_NODES ?= 3
 # What the lab needs of the system; what the tests need besides.
 LAB_TOOLS := ip:iproute2 nft:nftables iptables-restore:iptables cc:gcc
@@ -11,12 +13,12 @@ TEST_TOOLS := $(LAB_TOOLS) dnsmasq:dnsmasq-base socat:socat openssl:openssl pyth
 
 ## Raise a lab, run the mesh over it, show the matrix, take it down.
 lab: tools-lab release
-	target/release/mesh lab run --nodes $(LAB_NODES)
+	$(TARGET_DIR)/release/mesh lab run --nodes $(LAB_NODES)
 
 ## All tests that need no cluster.
 test: tools-test lint build
 	$(CARGO) test --workspace --locked
-	tests/run-as-ordinary-user target/debug/mesh
+	tests/run-as-ordinary-user $(TARGET_DIR)/debug/mesh
 
 ## Format, lints, docs, dependencies, each crate alone.
 lint:
@@ -33,13 +35,13 @@ build:
 release:
 	$(CARGO) build --release --locked --bin mesh
 
-## A fully static binary: target/x86_64-unknown-linux-gnu/release/mesh
+## A fully static binary: target/x86_64-unknown-linux-gnu/release/mesh, or below CARGO_TARGET_DIR
 static:
 	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --bin mesh --target $(TARGET)
 
 ## The numbers of docs/benchmarks.md, each beside its bound.
 bench: tools-test release
-	tests/bench/run target/release/mesh
+	tests/bench/run $(TARGET_DIR)/release/mesh
 
 tools-lab:
 	@deploy/install-tools $(LAB_TOOLS)

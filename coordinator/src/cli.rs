@@ -1,6 +1,7 @@
 //! The command line. Flag beats `MESH_*` environment beats default.
 
 mod duration;
+mod kube_args;
 mod probe_args;
 
 use std::ffi::{OsStr, OsString};
@@ -12,10 +13,11 @@ use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 pub(crate) use self::duration::Span;
+pub(crate) use self::kube_args::KubeArgs;
 pub(crate) use self::probe_args::{ProbeArgs, TlsArgs};
 use crate::command::{
-    completion::CompletionArgs, diff::DiffArgs, lab::LabArgs, probe::AgentArgs, report::ReportArgs,
-    run::RunArgs, version::VersionArgs,
+    cleanup::CleanupArgs, completion::CompletionArgs, diff::DiffArgs, image::ImageArgs, lab::LabArgs,
+    probe::AgentArgs, report::ReportArgs, run::RunArgs, version::VersionArgs,
 };
 use crate::exit_code::ExitCode;
 
@@ -41,6 +43,10 @@ pub(crate) enum Command {
     Lab(LabArgs),
     /// Be an agent: probe on request, and answer probes
     Probe(AgentArgs),
+    /// Pack this very binary as a container image, to load or push without Docker
+    Image(ImageArgs),
+    /// Remove what runs left in the cluster whose coordinators were killed
+    Cleanup(CleanupArgs),
     /// Show a saved report in another form; exits as its run did
     Report(ReportArgs),
     /// Compare two saved reports: what became better or worse
@@ -59,12 +65,15 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli
         .try_get_matches_from(arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches));
     parsed.map_err(|error| {
-        // A reader that went away (`mesh --help | head`) changes nothing.
-        let _ = error.print();
-        if error.use_stderr() {
-            ExitCode::Usage
-        } else {
-            ExitCode::Reachable
+        let printed = error.print();
+        match printed {
+            _ if error.use_stderr() => ExitCode::Usage,
+            // Help is a result, and a disk may be full. A reader that went away (`mesh --help | head`) changes nothing.
+            Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => {
+                tell(format_args!("error: cannot write to stdout: {cause}"));
+                ExitCode::CouldNotRun
+            }
+            _ => ExitCode::Reachable,
         }
     })
 }
@@ -75,6 +84,7 @@ pub(crate) fn command_line(called_as: Option<&OsStr>) -> clap::Command {
         .after_help(ExitCode::help())
         .mut_subcommand("run", |run| run.after_help(ExitCode::help()))
         .mut_subcommand("report", |report| report.after_help(ExitCode::help()))
+        .mut_subcommand("image", |image| image.after_help(crate::command::image::LOADING))
         .mut_subcommand("diff", |diff| diff.after_help(crate::command::diff::EXIT_CODES));
     let name = called_as.and_then(|path| Path::new(path).file_name()?.to_str());
     match name {
@@ -90,17 +100,43 @@ pub(crate) fn tell(line: impl Display) {
     let _ = writeln!(anstream::stderr(), "{line}");
 }
 
+/// `MESH_LOG` is no filter.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "MESH_LOG: `{given}` is no filter: {why}; expected a level (error, warn, info, debug, trace, off) or TARGET=LEVEL, several \
+     with commas, such as info,mesh_probe=debug"
+)]
+pub(crate) struct BadLogFilter {
+    given: String,
+    why: String,
+}
+
 /// Logs go to stderr: stdout holds the result only.
-pub(crate) fn log_to_stderr(verbose: u8) {
+pub(crate) fn log_to_stderr(verbose: u8) -> Result<(), BadLogFilter> {
     let default = match verbose {
         0 => "error",
         1 => "mesh=info,mesh_probe=info,mesh_lab=info",
         _ => "mesh=debug,mesh_probe=debug,mesh_lab=debug",
     };
-    let filter = EnvFilter::try_from_env("MESH_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let filter = match std::env::var_os("MESH_LOG") {
+        Some(given) if !given.is_empty() => log_filter(&given)?,
+        _ => EnvFilter::new(default),
+    };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
         .with_writer(std::io::stderr)
+        // Nobody may be left to read it, or the disk be full; telling so on stderr would be a panic.
+        .log_internal_errors(false)
         .init();
+    Ok(())
+}
+
+fn log_filter(given: &OsStr) -> Result<EnvFilter, BadLogFilter> {
+    let bad = |why: String| BadLogFilter {
+        given: given.to_string_lossy().escape_debug().take(80).collect(),
+        why,
+    };
+    let text = given.to_str().ok_or_else(|| bad("it is not UTF-8".to_owned()))?;
+    EnvFilter::try_new(text).map_err(|error| bad(error.to_string()))
 }

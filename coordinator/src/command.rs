@@ -1,7 +1,9 @@
 //! The commands, one file each.
 
+pub(crate) mod cleanup;
 pub(crate) mod completion;
 pub(crate) mod diff;
+pub(crate) mod image;
 pub(crate) mod lab;
 pub(crate) mod probe;
 pub(crate) mod report;
@@ -19,6 +21,8 @@ pub(crate) fn execute(command: Command) -> Result<ExitCode, Failure> {
         Command::Run(args) => run::run(&args),
         Command::Lab(args) => lab::lab(args),
         Command::Probe(args) => probe::probe(args),
+        Command::Image(args) => image::image(&args),
+        Command::Cleanup(args) => cleanup::cleanup(&args),
         Command::Report(args) => report::report(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Completion(args) => completion::completion(&args),

@@ -25,7 +25,7 @@ use self::cut::RunClock;
 pub(crate) use self::interrupt::Interrupt;
 pub(crate) use self::progress::Progress;
 use crate::ground::Raised;
-use crate::link::LinkTls;
+use crate::link::LinkMeans;
 
 /// How a run is driven.
 #[derive(Debug, Clone)]
@@ -38,8 +38,8 @@ pub(crate) struct DriveOptions {
     pub(crate) strict: bool,
     /// All cells in the report, however many nodes there are.
     pub(crate) all_cells: bool,
-    /// For `tcp:` links.
-    pub(crate) tls: Option<LinkTls>,
+    /// With what links are opened.
+    pub(crate) means: LinkMeans,
     /// How long each step of opening a link may take.
     pub(crate) link_patience: Duration,
 }
@@ -52,11 +52,12 @@ pub(crate) const LINK_PATIENCE: Duration = Duration::from_secs(5);
 #[error("the kernel gives no random numbers for the run's key: {0}")]
 pub(crate) struct NoRandomness(getrandom::Error);
 
-/// One run's name and key.
+/// One run's name and key, and when it began.
 #[derive(Debug, Clone)]
 pub(crate) struct RunSecret {
     id: String,
     key: RunKey,
+    began: jiff::Timestamp,
 }
 
 impl RunSecret {
@@ -69,19 +70,27 @@ impl RunSecret {
         let id = id
             .iter()
             .fold(String::new(), |id, byte| format!("{id}{byte:02x}"));
-        Ok(Self { id, key: RunKey(key) })
+        Ok(Self {
+            id,
+            key: RunKey(key),
+            began: jiff::Timestamp::now(),
+        })
+    }
+
+    /// The run's name: hexadecimal digits.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
     }
 }
 
 /// Runs once over what a ground raised.
 pub(crate) async fn drive(
     raised: Raised,
+    secret: RunSecret,
     options: &DriveOptions,
     interrupt: Interrupt,
     progress: &Progress,
-) -> Result<Report, NoRandomness> {
-    let started = jiff::Timestamp::now();
-    let secret = RunSecret::draw()?;
+) -> Report {
     let mut clock = RunClock::start(options.timeout, interrupt);
 
     let Raised {
@@ -111,16 +120,16 @@ pub(crate) async fn drive(
     let notes = look::look_all(&mut matrix, &connected.links, &secret, &mut clock, progress).await;
     progress.finish();
 
-    Ok(matrix.into_report(RunInfo {
+    matrix.into_report(RunInfo {
         id: secret.id,
         ground,
-        started: started.to_string(),
+        started: secret.began.to_string(),
         finished: jiff::Timestamp::now().to_string(),
         strict: options.strict,
         all_cells: options.all_cells,
         interrupted: clock.was_interrupted(),
         notes,
-    }))
+    })
 }
 
 /// Numbers agents in the order of the roster.

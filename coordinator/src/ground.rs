@@ -1,6 +1,7 @@
 //! Grounds: where the agents of a run stand. A ground raises them, or finds them standing, and says how to reach each.
 
 pub(crate) mod inventory;
+pub(crate) mod kube;
 pub(crate) mod lab;
 
 use std::net::IpAddr;
@@ -36,10 +37,6 @@ pub(crate) struct RaisedAgent {
 
 /// How the coordinator reaches an agent, or why it cannot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(
-    dead_code,
-    reason = "an inventory's agents all have a link; other grounds know more"
-)]
 pub(crate) enum Access {
     /// Over this link.
     Link(LinkAddress),

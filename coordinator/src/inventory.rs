@@ -7,13 +7,16 @@ mod reader;
 mod yaml;
 
 use std::fmt;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use mesh_core::Cluster;
 
 pub(crate) use self::agents::InventoryAgent;
 use self::reader::{Place, Problem, Reader};
+use crate::input_file;
+
+/// In bytes: ten thousand agents have a tenth of it.
+const LONGEST: u64 = 16 << 20;
 
 /// A whole inventory.
 #[derive(Debug, Clone)]
@@ -68,13 +71,7 @@ impl Inventory {
             file: file.to_owned(),
             source,
         };
-        let (name, bytes) = if file == Path::new("-") {
-            let mut bytes = Vec::new();
-            std::io::stdin().lock().read_to_end(&mut bytes).map_err(read)?;
-            ("stdin".to_owned(), bytes)
-        } else {
-            (file.display().to_string(), std::fs::read(file).map_err(read)?)
-        };
+        let (name, bytes) = input_file::read(file, LONGEST).map_err(read)?;
         let malformed = |problems| InventoryError::Malformed(Problems { file: name, problems });
         match String::from_utf8(bytes) {
             Ok(source) => Self::parse(&source).map_err(malformed),

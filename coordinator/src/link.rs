@@ -4,11 +4,13 @@
 mod address;
 mod dial;
 mod rpc;
+mod run_keys;
 mod tls;
 
-pub(crate) use self::address::LinkAddress;
-pub(crate) use self::dial::{DialError, dial};
+pub(crate) use self::address::{LinkAddress, PodLink};
+pub(crate) use self::dial::{DialError, LinkMeans, dial};
 pub(crate) use self::rpc::{Link, RpcError, printable, status_words};
+pub(crate) use self::run_keys::make_run_keys;
 pub(crate) use self::tls::{LinkTls, TlsFileError};
 
 #[cfg(test)]

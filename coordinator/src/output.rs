@@ -9,7 +9,6 @@ use clap::{ArgAction, Args};
 use mesh_proto::Report;
 
 use self::destination::{Destination, DestinationParser};
-use self::file::ReportFile;
 use crate::failure::Failure;
 use crate::render::{Format, render};
 
@@ -37,14 +36,14 @@ const FILE_WIDTH: usize = 100;
 #[derive(Debug)]
 pub(crate) struct Outputs {
     stdout: Format,
-    files: Vec<(Format, ReportFile)>,
+    files: Vec<(Format, OutputFile)>,
 }
 
 impl OutputArgs {
     /// Makes sure, before any probing, that every file can be written.
     pub(crate) fn open(&self) -> Result<Outputs, Failure> {
         let mut stdout = None;
-        let mut files: Vec<(Format, ReportFile)> = Vec::new();
+        let mut files: Vec<(Format, OutputFile)> = Vec::new();
         for Destination { format, file } in &self.output {
             let Some(path) = file else {
                 if let Some(other) = stdout.replace(*format) {
@@ -52,7 +51,7 @@ impl OutputArgs {
                 }
                 continue;
             };
-            let file = ReportFile::check(path).map_err(Failure::could_not_run)?;
+            let file = OutputFile::check(path, "the report").map_err(Failure::could_not_run)?;
             if let Some((other, _)) = files.iter().find(|(_, taken)| taken.is(&file)) {
                 return Err(Failure::usage(anyhow::anyhow!(
                     "two reports would go to the file {}: -o {} and -o {}; give each a file of its own",
@@ -100,6 +99,7 @@ impl Outputs {
     }
 }
 
+pub(crate) use self::file::OutputFile;
 pub(crate) use self::stdout::print;
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
 //! A report as text: for people at a terminal, for other programs, for a CI server, for a browser.
 
+mod excused;
 mod grid;
+mod headline;
 mod html;
 mod json;
 mod junit;
 mod markup;
 mod place;
 mod plain;
+mod reason;
 mod sentence;
 mod table;
 mod wide;

@@ -11,15 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use mesh_proto::{AgentIdentity, BootId};
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
-use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tonic::transport::Server;
 
-use crate::config::{AgentConfig, ListenAddress, TlsFiles};
+use crate::config::{AgentConfig, ListenAddress};
 use crate::datagram::DatagramEngine;
 use crate::moment::Clock;
 use crate::responder::Responder;
@@ -27,6 +24,7 @@ use crate::rpc::agent_server::AgentServer;
 use crate::run_plan::Means;
 use crate::runs::Runs;
 use crate::service::Service;
+use crate::tls_files::{self, TlsFileError};
 
 /// Why an agent could not be, or be any longer.
 #[derive(Debug, thiserror::Error)]
@@ -62,14 +60,9 @@ pub enum AgentError {
         "a tcp: link needs --tls-ca, --tls-cert and --tls-key: an agent takes orders from its coordinator only"
     )]
     NoTls,
-    /// A PEM file could not be read.
-    #[error("cannot read {}: {source}", path.display())]
-    TlsFile {
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    /// A PEM file cannot be used.
+    #[error(transparent)]
+    TlsFile(#[from] TlsFileError),
     /// The server could not start or broke.
     #[error("the link's server: {0}")]
     Server(#[from] tonic::transport::Error),
@@ -108,7 +101,12 @@ pub async fn run_agent(
         engine: DatagramEngine::start(clock),
         clock,
         resolv_conf: config.resolv_conf.clone().into(),
-        api_ca: config.api_ca.as_deref().map(read_ca).transpose()?.map(Arc::new),
+        api_ca: config
+            .api_ca
+            .as_deref()
+            .map(tls_files::api_ca)
+            .transpose()?
+            .map(Arc::new),
     };
     let service = Service::new(identity.clone(), config.responder_port, runs.clone(), means);
     let server = AgentServer::new(service).max_decoding_message_size(MAX_MESSAGE);
@@ -125,7 +123,7 @@ pub async fn run_agent(
         }
         ListenAddress::Tcp(address) => {
             let tls = config.tls.as_ref().ok_or(AgentError::NoTls)?;
-            let mut builder = Server::builder().tls_config(server_tls(tls)?)?;
+            let mut builder = Server::builder().tls_config(tls_files::server(tls)?)?;
             let listener = TcpListener::bind(address)
                 .await
                 .map_err(|source| AgentError::Listen {
@@ -207,35 +205,6 @@ fn listen_for_owner(path: &Path) -> io::Result<std::os::unix::net::UnixListener>
     socket.bind(&SockAddr::unix(path)?)?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
-}
-
-fn read_ca(path: &Path) -> Result<RootCertStore, AgentError> {
-    let no_ca = |why: String| AgentError::TlsFile {
-        path: path.to_owned(),
-        source: io::Error::other(why),
-    };
-    let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| no_ca(error.to_string()))?;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| no_ca(error.to_string()))?;
-        roots.add(certificate).map_err(|error| no_ca(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(no_ca("it has no certificate (PEM)".to_owned()));
-    }
-    Ok(roots)
-}
-
-fn server_tls(files: &TlsFiles) -> Result<ServerTlsConfig, AgentError> {
-    let read = |path: &PathBuf| {
-        std::fs::read(path).map_err(|source| AgentError::TlsFile {
-            path: path.clone(),
-            source,
-        })
-    };
-    Ok(ServerTlsConfig::new()
-        .identity(Identity::from_pem(read(&files.cert)?, read(&files.key)?))
-        .client_ca_root(Certificate::from_pem(read(&files.ca)?)))
 }
 
 #[cfg(test)]

@@ -204,11 +204,11 @@ impl EchoProbe {
         self.tries.get_mut(usize::try_from(number).ok()?)
     }
 
-    fn next_wave(&mut self, now: Moment, tries: u16, tried: impl Fn(u16) -> bool) {
+    fn next_wave(&mut self, now: Moment, tries: u16, takes_part: impl Fn(u16) -> bool) {
         self.wave += 1;
         for number in 0..tries {
             let due = now + self.config.interval * u32::from(number);
-            let flows = (0..self.config.flows).filter(|flow| tried(*flow));
+            let flows = (0..self.config.flows).filter(|flow| takes_part(*flow));
             self.tries.extend(flows.map(|flow| Try {
                 flow,
                 due,

@@ -206,6 +206,7 @@ fn partner<'a>(probe: &PlannedProbe, run: &'a Run) -> Partner<'a> {
                 token: Token(NEXT_TOKEN.fetch_add(1, Ordering::Relaxed)),
                 from: run.own,
                 kind: probe.kind,
+                to_service: false,
             },
             expected: usize::try_from(index.0)
                 .ok()

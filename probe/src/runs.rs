@@ -103,7 +103,10 @@ impl Runs {
                     return None;
                 }
                 open.used = now;
-                *open.received.entry((request.from, request.kind)).or_default() += 1;
+                // What came by way of a service says nothing of the path between two agents.
+                if !request.to_service {
+                    *open.received.entry((request.from, request.kind)).or_default() += 1;
+                }
                 return Some((request, open.run.key.clone()));
             }
         }
@@ -138,6 +141,7 @@ mod tests {
             token: Token(1),
             from: AgentIndex(from),
             kind: ProbeKind::Udp,
+            to_service: false,
         };
         write_request(&mut packet, &MacKey::new(&RunKey([byte; 32])), request);
         packet

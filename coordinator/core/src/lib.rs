@@ -1,6 +1,7 @@
 //! The judgement of mesh: what to probe, what the observations mean, where the fault is and what its name is. Pure
 //! functions and state machines: no I/O, no clock, no async runtime, no Kubernetes.
 
+mod again;
 mod assemble;
 mod diagnose;
 mod diff;
@@ -14,6 +15,7 @@ mod verdict;
 #[cfg(test)]
 mod world;
 
+pub use self::again::Again;
 pub use self::assemble::{ALL_CELLS_UP_TO_NODES, RunInfo};
 pub use self::diff::{CellChange, Diff, Trend, diff};
 pub use self::matrix::{Matrix, Stray};

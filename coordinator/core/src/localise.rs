@@ -10,12 +10,18 @@
 //! localization via risk modeling", NSDI 2005) with exoneration by healthy paths, as in binary tomography (Duffield,
 //! "Network tomography of binary network performance characteristics", IEEE Trans. Inf. Theory 2006).
 //!
+//! Loss comes first ([`loss`]): a path that loses a share of its packets makes dead cells too, by chance. Once the shares
+//! are known, a place is at fault only if its dead cells are more than such chance ([`chance`]).
+//!
 //! Cost: linear in cells for the model; each candidate place is looked at once per cell that touches it, and only
 //! places that failed cells touch are candidates.
 
+mod chance;
 mod cover;
 mod family;
 mod hypothesis;
+mod likelihood;
+mod loss;
 mod model;
 mod path;
 mod symptom;
@@ -23,6 +29,8 @@ mod symptom;
 pub(crate) use self::cover::{Pick, Place};
 pub(crate) use self::family::{Family, Init, Scope};
 pub(crate) use self::hypothesis::Hypothesis;
+pub(crate) use self::likelihood::Losing;
+pub(crate) use self::loss::LossSite;
 pub(crate) use self::model::Model;
 pub(crate) use self::symptom::{Symptom, protocol_of};
 

@@ -118,6 +118,13 @@ impl Matrix {
         assemble(&self, &judged, findings, info)
     }
 
+    /// A cell is to be observed anew.
+    pub(crate) fn forget(&mut self, cell: CellIndex) {
+        if self.cells[cell.0].take().is_some() {
+            self.observed -= 1;
+        }
+    }
+
     pub(crate) fn observations(&self) -> &[Option<Observation>] {
         &self.cells
     }

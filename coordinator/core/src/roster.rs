@@ -108,6 +108,8 @@ pub struct NodePortService {
     pub policy: TrafficPolicy,
     /// The pods behind it.
     pub backends: Vec<Backend>,
+    /// It was made for the run: nodes may still be writing its rules, which takes a second or more.
+    pub fresh: bool,
 }
 
 /// How pod packets travel between nodes.

@@ -144,6 +144,7 @@ impl World {
             node: self.names[node].parse().unwrap(),
         };
         let node_port = |protocol, policy, port| NodePortService {
+            fresh: false,
             port: Port(port),
             protocol,
             policy,

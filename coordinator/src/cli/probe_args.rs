@@ -10,7 +10,7 @@ use mesh_proto::{Millis, Pacing};
 
 use super::Span;
 use crate::drive::{DriveOptions, LINK_PATIENCE};
-use crate::link::{LinkTls, TlsFileError};
+use crate::link::{LinkMeans, LinkTls, TlsFileError};
 use crate::output::OutputArgs;
 
 /// How to probe and what to do with the result.
@@ -52,7 +52,7 @@ pub(crate) enum CellsShown {
 
 impl ProbeArgs {
     /// What the driver needs to know.
-    pub(crate) fn drive_options(&self, tls: Option<LinkTls>) -> DriveOptions {
+    pub(crate) fn drive_options(&self, means: LinkMeans) -> DriveOptions {
         let usual = PlanOptions::default();
         let pacing = self.max_pps.map_or(usual.pacing, |packets_per_second| Pacing {
             packets_per_second,
@@ -69,7 +69,7 @@ impl ProbeArgs {
             },
             strict: self.strict,
             all_cells: self.cells == CellsShown::All,
-            tls,
+            means,
             link_patience: LINK_PATIENCE,
         }
     }
@@ -78,10 +78,16 @@ impl ProbeArgs {
 /// Longer than that and a dead path would look like a hung agent.
 const LONGEST_TRY: Duration = Duration::from_mins(1);
 
+/// Shorter than that a busy machine alone looks like a broken network: packets wait for their turn.
+const SHORTEST_TRY: Duration = Duration::from_millis(100);
+
 fn probe_timeout(text: &str) -> Result<Millis, String> {
     let Span(span) = text.parse::<Span>().map_err(|error| error.to_string())?;
     if span > LONGEST_TRY {
-        return Err("it is longer than a minute; expected 1ms to 1m".to_owned());
+        return Err("it is longer than a minute; expected 100ms to 1m".to_owned());
+    }
+    if span < SHORTEST_TRY {
+        return Err("no healthy network answers that fast each time; expected 100ms to 1m".to_owned());
     }
     u32::try_from(span.as_millis())
         .map(Millis)

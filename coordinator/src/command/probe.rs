@@ -2,9 +2,11 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
+use jiff::Timestamp;
 use mesh_probe::{AgentConfig, AgentError, DEFAULT_RESPONDER_PORT, ListenAddress, TlsFiles, run_agent};
 use mesh_proto::{AgentKey, NodeName, Plane, Port};
 
@@ -58,6 +60,10 @@ pub(crate) struct AgentArgs {
     )]
     resolv_conf: PathBuf,
 
+    /// End at this time (RFC 3339), if nobody did it before
+    #[arg(long, env = "MESH_EXPIRES", value_name = "TIME")]
+    expires: Option<Timestamp>,
+
     /// End when the process that started this one does
     #[arg(long, env = "MESH_DIE_WITH_PARENT", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     die_with_parent: bool,
@@ -76,6 +82,8 @@ pub(crate) fn probe(args: AgentArgs) -> Result<ExitCode, Failure> {
         listen: match &args.listen {
             LinkAddress::Unix(path) => ListenAddress::Unix(path.clone()),
             LinkAddress::Tcp(address) => ListenAddress::Tcp(*address),
+            // Its text form is none that is read.
+            LinkAddress::Pod(pod) => ListenAddress::Tcp(pod.address),
         },
         responder_port: Port(args.responder_port),
         responder_address: args.responder_address,
@@ -90,9 +98,31 @@ pub(crate) fn probe(args: AgentArgs) -> Result<ExitCode, Failure> {
     );
     let ready = || cli::tell(line);
     let mut told_to_end = super::listen_for_signals()?;
-    let agent = run_agent(config, ready, async move { told_to_end.wait().await });
+    let expiry = expiry(args.expires);
+    let end = async move {
+        tokio::select! {
+            () = told_to_end.wait() => {}
+            () = expiry => cli::tell("its time has expired: whoever started it is gone"),
+        }
+    };
+    let agent = run_agent(config, ready, end);
     super::runtime()?.block_on(agent).map_err(failure)?;
     Ok(ExitCode::Reachable)
+}
+
+/// Waits until the given time; for ever, if there is none.
+async fn expiry(at: Option<Timestamp>) {
+    /// The clock may be set meanwhile.
+    const LOOK_EVERY: Duration = Duration::from_secs(30);
+    let Some(at) = at else {
+        return std::future::pending().await;
+    };
+    while let Ok(left) = Duration::try_from(at.duration_since(Timestamp::now())) {
+        if left.is_zero() {
+            return;
+        }
+        tokio::time::sleep(left.min(LOOK_EVERY)).await;
+    }
 }
 
 /// Ties this process to its parent; false if that has ended already.
@@ -112,7 +142,7 @@ fn tls_files(args: TlsArgs) -> Option<TlsFiles> {
 
 fn failure(error: AgentError) -> Failure {
     match error {
-        AgentError::NoTls | AgentError::TlsFile { .. } => Failure::usage(error),
+        AgentError::NoTls | AgentError::TlsFile(_) => Failure::usage(error),
         AgentError::Listen { .. }
         | AgentError::InTheWay { .. }
         | AgentError::Responder { .. }

@@ -1,5 +1,6 @@
 //! `mesh report`: a saved report in another form.
 
+mod consistent;
 pub(crate) mod saved;
 
 use std::path::PathBuf;

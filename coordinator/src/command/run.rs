@@ -1,15 +1,19 @@
-//! `mesh run`: one shot over a ground.
+//! `mesh run`: one shot over the cluster of the current kubeconfig, or over an inventory.
 
-use std::path::PathBuf;
+mod cluster;
+
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use self::cluster::ClusterArgs;
 use crate::cli::{ProbeArgs, TlsArgs};
-use crate::drive::{Progress, drive};
+use crate::drive::{Progress, RunSecret, drive};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::ground;
 use crate::inventory::Inventory;
+use crate::link::LinkMeans;
 
 /// Flags of `mesh run`.
 #[derive(Debug, Args)]
@@ -17,6 +21,9 @@ pub(crate) struct RunArgs {
     /// Use the agents that this file lists, which somebody else started; - is stdin
     #[arg(long, env = "MESH_INVENTORY", value_name = "FILE")]
     inventory: Option<PathBuf>,
+
+    #[command(flatten)]
+    cluster: ClusterArgs,
 
     #[command(flatten)]
     probe: ProbeArgs,
@@ -27,25 +34,28 @@ pub(crate) struct RunArgs {
 
 /// Runs once.
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
-    let Some(file) = &args.inventory else {
-        return Err(Failure::could_not_run(anyhow::anyhow!(
-            "this build of mesh cannot raise agents on a Kubernetes cluster yet: give --inventory FILE for agents that \
-             already run, or try `mesh lab run`"
-        )));
-    };
+    match &args.inventory {
+        Some(file) => over_inventory(args, file),
+        None => cluster::run(&args.cluster, &args.probe),
+    }
+}
+
+fn over_inventory(args: &RunArgs, file: &Path) -> Result<ExitCode, Failure> {
     let tls = args.tls.load().map_err(Failure::usage)?;
     let inventory = Inventory::load(file).map_err(Failure::usage)?;
     let raised = ground::inventory::raise(inventory, tls.is_some()).map_err(|error| {
         Failure::usage(anyhow::Error::new(error).context(format!("the inventory {}", file.display())))
     })?;
     let outputs = args.probe.output.open()?;
-    let options = args.probe.drive_options(tls);
+    let options = args.probe.drive_options(LinkMeans {
+        tls,
+        ..LinkMeans::default()
+    });
+    let secret = RunSecret::draw().map_err(Failure::could_not_run)?;
     let interrupt = super::listen_for_signals()?;
     let progress = Progress::on_terminal();
-    let drive = drive(raised, &options, interrupt, &progress);
-    let report = super::runtime()?
-        .block_on(drive)
-        .map_err(Failure::could_not_run)?;
+    let drive = drive(raised, secret, &options, interrupt, &progress);
+    let report = super::runtime()?.block_on(drive);
     outputs.write(&report)?;
     Ok(ExitCode::of(&report))
 }

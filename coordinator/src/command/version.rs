@@ -50,7 +50,7 @@ pub(crate) fn version(args: &VersionArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Writes to stdout. A reader that went away wanted no more.
-pub(super) fn print(bytes: &[u8]) -> Result<ExitCode, Failure> {
+pub(in crate::command) fn print(bytes: &[u8]) -> Result<ExitCode, Failure> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::could_not_run(

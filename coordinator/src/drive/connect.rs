@@ -30,8 +30,8 @@ enum Unfit {
     #[error("link {link}: {found} answers there, not {wanted}")]
     SomebodyElse {
         link: LinkAddress,
-        found: AgentKey,
-        wanted: AgentKey,
+        found: Box<AgentKey>,
+        wanted: Box<AgentKey>,
     },
     #[error("link {link}: it answers probes on port 0, which is no port")]
     NoResponder { link: LinkAddress },
@@ -60,7 +60,7 @@ pub(super) async fn connect_all(
             own,
             agents: everybody.clone(),
         };
-        async move { (own, open(link, &agent.key, prepare, options).await) }
+        Box::pin(async move { (own, open(link, &agent.key, prepare, options).await) })
     });
     let mut done = 0;
     let all = presences.iter().filter(|presence| presence.is_none()).count();
@@ -115,7 +115,7 @@ async fn open(
     prepare: Prepare,
     options: &DriveOptions,
 ) -> Result<(Link, Prepared), Unfit> {
-    let channel = dial(link, options.tls.as_ref(), options.link_patience).await?;
+    let channel = Box::pin(dial(link, &options.means, options.link_patience)).await?;
     let open = Link::new(channel);
     let prepared = open.prepare(&prepare, options.link_patience).await;
     let prepared = prepared.map_err(|source| Unfit::Prepare {
@@ -132,8 +132,8 @@ fn check(link: &LinkAddress, wanted: &AgentKey, prepared: &Prepared) -> Result<(
     if prepared.identity.key != *wanted {
         return Err(Unfit::SomebodyElse {
             link,
-            found: prepared.identity.key.clone(),
-            wanted: wanted.clone(),
+            found: Box::new(prepared.identity.key.clone()),
+            wanted: Box::new(wanted.clone()),
         });
     }
     if prepared.responder_port.0 == 0 {

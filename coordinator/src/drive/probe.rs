@@ -7,6 +7,7 @@ use mesh_core::Matrix;
 use mesh_proto::{AgentIndex, Observation, Plan, ProbeId, Summary};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 
 use super::cut::{Cut, RunClock};
 use super::trust::{Asked, Breach};
@@ -44,7 +45,17 @@ enum Lost {
     Breach(#[from] Breach),
 }
 
-/// Runs every agent's plan, as far as time allows.
+/// Before each further look at what was made for the run.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(300);
+/// kube-proxy and its like write rules at once, or after the second that they keep between two writes. What is not better by
+/// then stays as it is.
+const RULES_ARE_WRITTEN: Duration = Duration::from_secs(4);
+/// As long as it gets better: rules of large clusters take their time.
+const MOST_LOOKS: u32 = 20;
+
+/// Runs every agent's plan, as far as time allows; then looks again at services that were made for the run, as long as that
+/// makes them better.
+#[expect(clippy::disallowed_methods, reason = "what the driver waits for is rules that take time")]
 pub(super) async fn probe_all(
     matrix: &mut Matrix,
     links: &[Option<Link>],
@@ -52,11 +63,41 @@ pub(super) async fn probe_all(
     clock: &mut RunClock,
     progress: &Progress,
 ) {
+    let plans = matrix.first_plans();
+    run_plans(matrix, links, plans, secret, clock, progress).await;
+    let began = Instant::now();
+    let (mut before, mut is_last) = (usize::MAX, false);
+    for look in 1..=MOST_LOOKS {
+        if clock.was_cut().is_some() || is_last {
+            return;
+        }
+        is_last = began.elapsed() > RULES_ARE_WRITTEN || look == MOST_LOOKS;
+        let Some(again) = matrix.again(is_last) else { return };
+        // As long as it gets better there is hope.
+        is_last &= again.cells >= before;
+        before = again.cells;
+        tracing::info!(cells = again.cells, "looking again at services that were made for this run");
+        tokio::select! {
+            _ = clock.cut() => {}
+            () = tokio::time::sleep(LOOK_AGAIN_AFTER) => {}
+        }
+        run_plans(matrix, links, again.plans, secret, clock, progress).await;
+    }
+}
+
+/// Runs one plan for each agent that has one.
+async fn run_plans(
+    matrix: &mut Matrix,
+    links: &[Option<Link>],
+    plans: Vec<Option<Plan>>,
+    secret: &RunSecret,
+    clock: &mut RunClock,
+    progress: &Progress,
+) {
     let (tell, mut told) = mpsc::channel(WAITING);
     let mut tasks = JoinSet::new();
     let mut agents: Vec<Probing> = Vec::with_capacity(links.len());
-    for (index, link) in numbered(links) {
-        let plan = matrix.round().plan_of(index).cloned();
+    for ((index, link), plan) in numbered(links).zip(plans) {
         let probing = link.clone().zip(plan).map(|(link, plan)| {
             let left = plan.probes.len();
             let task = observe(index, link, plan, secret.id.clone(), tell.clone());

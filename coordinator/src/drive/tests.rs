@@ -8,9 +8,9 @@ use mesh_core::{Cluster, PlanOptions, RosterNode};
 use mesh_proto::{AgentKey, Cell, CellState, Ground, Plane, PlaneState, Report, Verdict};
 
 use self::fake_agent::{FakeAgent, Manner};
-use super::{DriveOptions, Interrupt, LINK_PATIENCE, Progress, drive};
+use super::{DriveOptions, Interrupt, LINK_PATIENCE, Progress, RunSecret, drive};
 use crate::ground::{Access, Raised, RaisedAgent};
-use crate::link::LinkAddress;
+use crate::link::{LinkAddress, LinkMeans};
 
 fn key(node: &str) -> AgentKey {
     AgentKey {
@@ -25,7 +25,7 @@ fn options() -> DriveOptions {
         plan: PlanOptions::default(),
         strict: false,
         all_cells: false,
-        tls: None,
+        means: LinkMeans::default(),
         link_patience: LINK_PATIENCE,
     }
 }
@@ -69,10 +69,19 @@ impl Scene {
 
     async fn drive(&self, options: &DriveOptions) -> Report {
         let (_nobody, interrupt) = Interrupt::by_hand();
-        drive(self.raised.clone(), options, interrupt, &Progress::silent())
-            .await
-            .unwrap()
+        drive(
+            self.raised.clone(),
+            secret(),
+            options,
+            interrupt,
+            &Progress::silent(),
+        )
+        .await
     }
+}
+
+fn secret() -> RunSecret {
+    RunSecret::draw().unwrap()
 }
 
 fn cells_from<'a>(report: &'a Report, node: &str) -> Vec<&'a Cell> {
@@ -267,14 +276,13 @@ async fn an_interrupt_ends_the_run_and_what_is_known_is_reported() {
     let raised = scene.raised.clone();
     let options = options();
     let progress = Progress::silent();
-    let run = drive(raised, &options, interrupt, &progress);
+    let run = drive(raised, secret(), &options, interrupt, &progress);
     let interrupter = async {
         // Virtual time: it passes when nothing else is left to happen.
         tokio::time::sleep(Duration::from_secs(1)).await;
         signal.send_replace(true);
     };
     let (report, ()) = tokio::join!(run, interrupter);
-    let report = report.unwrap();
     assert!(report.interrupted);
     assert!(
         cells_from(&report, "n1")

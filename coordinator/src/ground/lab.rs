@@ -87,6 +87,7 @@ pub(crate) fn inventory(raised: &Raised) -> String {
         protocol,
         policy,
         backends: behind,
+        ..
     } in &raised.cluster.node_ports
     {
         let behind = backends(behind);
@@ -130,6 +131,7 @@ pub(crate) fn cluster(topology: &Topology) -> Cluster {
     };
     let [cluster_port, local_port] = topology.node_ports();
     let node_port = |port, protocol, policy| NodePortService {
+        fresh: false,
         port,
         protocol,
         policy,

@@ -8,6 +8,7 @@ use mesh_proto::{OverlayKind, Port, Protocol, TrafficPolicy};
 
 use super::agents::{AN_ADDRESS, address, drop_words, node_name, once};
 use super::reader::{Fields, Place, Reader};
+use super::yaml::Value;
 
 const A_PORT: &str = "a port, 1 to 65535";
 /// The name that every cluster's DNS knows, unless its domain was changed.
@@ -112,6 +113,7 @@ fn node_port<'a>(reader: &mut Reader<'a>, item: &Place<'a>) -> Option<NodePortSe
     };
     let backends = backends(reader, &fields, "backends");
     Some(NodePortService {
+        fresh: false,
         port: number?,
         protocol: protocol?,
         policy: policy?,
@@ -194,8 +196,11 @@ fn required_address<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<
 }
 
 fn port<'a>(reader: &mut Reader<'a>, place: &Place<'a>) -> Option<Port> {
+    // What is in quotes is a name to Kubernetes, also where it looks like a number.
+    let is_text = matches!(place.node.value, Value::Text(_));
     reader.parsed(place, A_PORT, |text| match text.parse() {
         Ok(0) | Err(_) => Err(String::new()),
+        Ok(_) if is_text => Err("a number, without quotes".to_owned()),
         Ok(port) => Ok(Port(port)),
     })
 }

@@ -225,6 +225,14 @@ const BAD_CLUSTER: &[(&str, &str)] = &[
         "cluster.api.port: found `65536`",
     ),
     (
+        "cluster: {api: {address: '::1', port: '443'}}",
+        "cluster.api.port: found `443`, expected a port, 1 to 65535 (a number, without quotes)",
+    ),
+    (
+        "cluster: {overlay: {kind: vxlan, port: \"4789\"}}",
+        "cluster.overlay.port: found `4789`, expected a port",
+    ),
+    (
         "cluster: {api: {address: '::1', port: -1}}",
         "cluster.api.port: found `-1`",
     ),

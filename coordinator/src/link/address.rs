@@ -12,6 +12,19 @@ pub(crate) enum LinkAddress {
     Unix(PathBuf),
     /// TCP with mutual TLS.
     Tcp(SocketAddr),
+    /// A pod of a cluster, with mutual TLS: through the API server, or by its own address. Not to be written by hand.
+    Pod(Box<PodLink>),
+}
+
+/// A pod, and where in it the agent takes orders.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct PodLink {
+    /// The pod's namespace.
+    pub(crate) namespace: String,
+    /// The pod's name.
+    pub(crate) pod: String,
+    /// Its own address, for those who can reach it.
+    pub(crate) address: SocketAddr,
 }
 
 /// A text that is no link.
@@ -70,6 +83,7 @@ impl fmt::Display for LinkAddress {
         match self {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Tcp(address) => write!(f, "tcp:{address}"),
+            Self::Pod(link) => write!(f, "pod {}/{}", link.namespace, link.pod),
         }
     }
 }

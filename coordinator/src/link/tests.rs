@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use tokio::net::TcpListener;
 
-use super::{DialError, Link, LinkAddress, LinkTls, dial};
+use super::{DialError, Link, LinkAddress, LinkMeans, LinkTls, dial};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -95,8 +95,15 @@ async fn serve(clients: &Ca, (cert, key): (String, String)) -> SocketAddr {
     address
 }
 
+fn with(tls: &LinkTls) -> LinkMeans {
+    LinkMeans {
+        tls: Some(tls.clone()),
+        ..LinkMeans::default()
+    }
+}
+
 async fn prepare(address: SocketAddr, tls: &LinkTls) -> Result<String, DialError> {
-    let channel = dial(&LinkAddress::Tcp(address), Some(tls), PATIENCE).await?;
+    let channel = dial(&LinkAddress::Tcp(address), &with(tls), PATIENCE).await?;
     let key = AgentKey {
         node: "n1".parse().unwrap(),
         plane: Plane::Host,
@@ -147,7 +154,7 @@ async fn a_closed_port_and_a_missing_flag_have_words() {
     drop(listener);
     let ca = Ca::named("ours");
     let files = Files::new();
-    let error = dial(&address, Some(&files.client(&ca, &ca)), PATIENCE)
+    let error = dial(&address, &with(&files.client(&ca, &ca)), PATIENCE)
         .await
         .unwrap_err()
         .to_string();
@@ -155,7 +162,10 @@ async fn a_closed_port_and_a_missing_flag_have_words() {
         error.starts_with(&format!("link {address}: cannot connect: Connection refused")),
         "{error}"
     );
-    let error = dial(&address, None, PATIENCE).await.unwrap_err().to_string();
+    let error = dial(&address, &LinkMeans::default(), PATIENCE)
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("--tls-ca, --tls-cert and --tls-key"), "{error}");
 }
 

@@ -50,19 +50,25 @@ impl LinkTls {
         let chain = certificates("--tls-cert", cert)?;
         let own_key = PrivateKeyDer::from_pem_file(key)
             .map_err(|error| unusable("--tls-key", key, pem_words(&error)))?;
-        let pair = |source| TlsFileError::Pair {
+        Self::of(roots, chain, own_key).map_err(|source| TlsFileError::Pair {
             cert: cert.to_owned(),
             key: key.to_owned(),
             source,
-        };
+        })
+    }
+
+    /// The CA that signed the agents, our certificate (chain) and its key.
+    pub(crate) fn of(
+        roots: rustls::RootCertStore,
+        chain: Vec<CertificateDer<'static>>,
+        own_key: PrivateKeyDer<'static>,
+    ) -> Result<Self, rustls::Error> {
         // The provider is named, not installed: what else runs in this process may have installed another.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(pair)?
+            .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
-            .with_client_auth_cert(chain, own_key)
-            .map_err(pair)?;
+            .with_client_auth_cert(chain, own_key)?;
         // gRPC is HTTP/2, and servers insist on its name (RFC 9113, section 3.2).
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(Self {

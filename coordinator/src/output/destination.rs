@@ -2,12 +2,13 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Command, Error, ValueEnum};
 
+use super::file::is_stdout;
 use crate::render::Format;
 
 /// A format and where it goes; no file means stdout.
@@ -67,8 +68,8 @@ fn parse(value: &OsStr) -> Result<Destination, String> {
             "the file's name is missing after '='; leave the '=' out to write to stdout, or give a file as in {}=report",
             format.name()
         )),
-        // As kubectl has it.
-        Some(file) if file == "-" => Ok(Destination { format, file: None }),
+        // As kubectl has it; and stdout by its other names is still one place, for one format.
+        Some(file) if file == "-" || is_stdout(Path::new(file)) => Ok(Destination { format, file: None }),
         file => Ok(Destination {
             format,
             file: file.map(PathBuf::from),
@@ -122,6 +123,9 @@ mod tests {
             ("html=a=b.html", Format::Html, Some("a=b.html")),
             ("junit=-", Format::Junit, None),
             ("table=./-", Format::Table, Some("./-")),
+            ("json=/dev/stdout", Format::Json, None),
+            ("yaml=/dev/fd/1", Format::Yaml, None),
+            ("yaml=/dev/fd/3", Format::Yaml, Some("/dev/fd/3")),
         ];
         for (text, format, file) in cases {
             let file = file.map(Into::into);

@@ -1,17 +1,20 @@
-//! One file that a report goes to.
+//! One file that a result goes to.
 
-use std::fs::{self, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::fd::RawFd;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
 /// A file that could be written when it was checked.
 #[derive(Debug)]
-pub(super) struct ReportFile {
+pub(crate) struct OutputFile {
     /// As the user gave it, for messages.
     given: PathBuf,
+    /// What goes there, for messages.
+    what: &'static str,
     kind: Kind,
 }
 
@@ -19,15 +22,17 @@ pub(super) struct ReportFile {
 enum Kind {
     /// Written aside in the same directory, then renamed.
     Regular { path: PathBuf, permissions: Permissions },
-    /// A pipe or a device: nothing to put aside, and a rename would take its place.
-    Special,
+    /// A pipe, a character device or an inherited descriptor: nothing to put aside, and a rename would take its place. It
+    /// is held open from the check on, so that whoever reads it does not go away meanwhile.
+    Special(File),
 }
 
-/// Why a report cannot be written.
+/// Why a result cannot be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write the report to {}: {cause}; {}", file.display(), mend(cause))]
-pub(super) struct FileError {
+#[error("cannot write {what} to {}: {cause}; {}", file.display(), mend(cause))]
+pub(crate) struct FileError {
     file: PathBuf,
+    what: &'static str,
     cause: io::Error,
 }
 
@@ -40,21 +45,48 @@ fn mend(error: &io::Error) -> &'static str {
             "give a place where you may write"
         }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room, or give another place",
-        _ => "give another place with -o FORMAT=FILE",
+        io::ErrorKind::FileTooLarge => "raise the limit (ulimit -f), or give another place",
+        _ if error.raw_os_error() == Some(NOBODY_READS) => "start what reads it first, or give a file",
+        _ => "give another place with -o",
     }
 }
 
-impl ReportFile {
-    /// Tries whether a report can be written there. Nothing is left behind: not even a kill in the midst of the run
-    /// leaves an empty file.
-    pub(super) fn check(given: &Path) -> Result<Self, FileError> {
+/// ENXIO: a named pipe that nobody has open to read.
+const NOBODY_READS: i32 = 6;
+
+/// The number in /dev/fd/3, /proc/self/fd/3, /dev/stderr: what the caller handed over, open already.
+fn inherited(given: &Path) -> Option<RawFd> {
+    match given.to_str()? {
+        "/dev/stdin" => Some(0),
+        "/dev/stdout" => Some(1),
+        "/dev/stderr" => Some(2),
+        path => {
+            let number = path
+                .strip_prefix("/dev/fd/")
+                .or_else(|| path.strip_prefix("/proc/self/fd/"))?;
+            number.parse().ok().filter(|number| *number >= 0)
+        }
+    }
+}
+
+/// Whether this is another name of stdout.
+pub(super) fn is_stdout(given: &Path) -> bool {
+    inherited(given) == Some(1)
+}
+
+impl OutputFile {
+    /// Tries whether `what` (as in "the report") can be written there. Nothing is left behind: not even a kill in the
+    /// midst of the run leaves an empty file.
+    pub(crate) fn check(given: &Path, what: &'static str) -> Result<Self, FileError> {
         let failed = |cause| FileError {
             file: given.to_owned(),
+            what,
             cause,
         };
         let kind = Self::kind_of(given).map_err(failed)?;
         let file = Self {
             given: given.to_owned(),
+            what,
             kind,
         };
         if let Kind::Regular { path, permissions } = &file.kind {
@@ -64,6 +96,9 @@ impl ReportFile {
     }
 
     fn kind_of(given: &Path) -> io::Result<Kind> {
+        if let Some(number) = inherited(given) {
+            return mesh_net::duplicate_descriptor(number).map(Kind::Special);
+        }
         let found = match fs::metadata(given) {
             Ok(found) => found,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -87,8 +122,12 @@ impl ReportFile {
         if found.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
         }
-        if !found.is_file() {
-            return Ok(Kind::Special);
+        let kind = found.file_type();
+        if kind.is_fifo() || kind.is_char_device() {
+            return mesh_net::open_without_waiting(given).map(Kind::Special);
+        }
+        if !kind.is_file() {
+            return Err(io::Error::other("it is neither a file nor a pipe"));
         }
         // A file that its owner protected is not replaced behind their back, though the directory would allow it.
         OpenOptions::new().append(true).open(given)?;
@@ -103,7 +142,7 @@ impl ReportFile {
     pub(super) fn is(&self, other: &Self) -> bool {
         match (&self.kind, &other.kind) {
             (Kind::Regular { path, .. }, Kind::Regular { path: other, .. }) => path == other,
-            (Kind::Special, Kind::Special) => {
+            (Kind::Special(_), Kind::Special(_)) => {
                 self.given == other.given && self.given != Path::new("/dev/null")
             }
             _ => false,
@@ -111,20 +150,20 @@ impl ReportFile {
     }
 
     /// Writes it whole, or leaves what was there.
-    pub(super) fn write(
+    pub(crate) fn write(
         self,
         content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> Result<(), FileError> {
         let written = match &self.kind {
             Kind::Regular { path, permissions } => replace(path, permissions, content),
-            Kind::Special => OpenOptions::new().write(true).open(&self.given).and_then(|file| {
+            Kind::Special(file) => {
                 let mut out = BufWriter::new(file);
-                content(&mut out)?;
-                out.flush()
-            }),
+                content(&mut out).and_then(|()| out.flush())
+            }
         };
         written.map_err(|cause| FileError {
             file: self.given,
+            what: self.what,
             cause,
         })
     }
@@ -149,7 +188,7 @@ fn replace(
 fn aside(path: &Path, permissions: &Permissions) -> io::Result<NamedTempFile> {
     // Opened here: the crate's own errors would name the temporary file, which says nothing to anybody.
     tempfile::Builder::new()
-        .prefix(".mesh-report-")
+        .prefix(".mesh-")
         .make_in(directory_of(path), |aside| {
             OpenOptions::new()
                 .write(true)

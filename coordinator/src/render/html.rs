@@ -8,10 +8,13 @@ use std::fmt::{Display, Write};
 use mesh_proto::{Cell, CellState, Finding, Node, Plane, PlaneRecord, Report, Severity, Verdict};
 
 use super::grid::Grid;
+use super::headline::Headline;
 use super::markup::escape;
 use super::place::{place, source, target, why};
-use super::plain::count;
-use super::sentence::{coverage_sentence, rtt, run_sentence, time_sentence, verdict_sentence, verdict_word};
+use super::plain::{count, is_command};
+use super::reason::readable;
+use super::sentence::{coverage_sentence, rtt, run_sentence, time_sentence};
+use super::wide::is_not_well;
 
 /// Allows the page its own style, and nothing else.
 const HEAD: &str = include_str!("html/head.html");
@@ -19,16 +22,22 @@ const CSS: &str = include_str!("html/page.css");
 
 /// Beyond these a table of cells is no reading any more; the JSON form has all.
 const CELLS_SHOWN: usize = 1000;
+/// Nobody works through more findings than these.
+const FINDINGS_SHOWN: usize = 100;
+/// Nor through more evidence of one.
+const ITEMS_SHOWN: usize = 20;
 
 /// The page.
 pub(super) fn html(report: &Report) -> String {
     let grid = Grid::new(report);
     let mut out = String::new();
-    let word = verdict_word(report);
+    let headline = Headline::of(report);
+    let word = headline.lead();
     let _ = write!(
         out,
-        "{HEAD}<title>{word}: mesh run {}</title>\n<style>\n{CSS}</style>\n</head>\n<body>\n\
+        "{HEAD}<title>{}: mesh run {}</title>\n<style>\n{CSS}</style>\n</head>\n<body>\n\
          <a class=\"skip\" href=\"#matrix\">Go to the matrix</a>\n",
+        escape(&word),
         escape(&report.run.id)
     );
     let class = match report.verdict {
@@ -38,9 +47,14 @@ pub(super) fn html(report: &Report) -> String {
     };
     let _ = write!(
         out,
-        "<header class=\"{class}\">\n<h1>{word}</h1>\n<p>{}</p>\n<nav aria-label=\"Parts of this page\">",
-        escape(&verdict_sentence(report))
+        "<header class=\"{class}\">\n<h1>{}</h1>\n<p>{}</p>\n",
+        escape(&word),
+        escape(&headline.sentence)
     );
+    if let Some(starved) = &headline.starved {
+        let _ = writeln!(out, "<p>{}</p>", escape(starved));
+    }
+    out.push_str("<nav aria-label=\"Parts of this page\">");
     let parts = [
         ("findings", "Findings"),
         ("matrix", "Matrix"),
@@ -74,8 +88,16 @@ fn findings(out: &mut String, report: &Report) {
     if report.findings.is_empty() {
         out.push_str("<p>None.</p>\n");
     }
-    for of in &report.findings {
+    for of in report.findings.iter().take(FINDINGS_SHOWN) {
         finding(out, of);
+    }
+    let more = report.findings.len().saturating_sub(FINDINGS_SHOWN);
+    if more > 0 {
+        let _ = writeln!(
+            out,
+            "<p>And {}; the JSON form has all.</p>",
+            count(more, "more finding")
+        );
     }
     if report.unexplained > 0 {
         let _ = writeln!(
@@ -103,24 +125,28 @@ fn finding(out: &mut String, finding: &Finding) {
         count(finding.explains as usize, "cell"),
         escape(finding.cause.meaning())
     );
-    list(out, "Evidence", &finding.evidence, false);
-    list(out, "To do", &finding.advice, true);
-    list(out, "Not", &finding.ruled_out, false);
+    list(out, "Evidence", &finding.evidence, |_| false);
+    list(out, "To do", &finding.advice, is_command);
+    list(out, "Not", &finding.ruled_out, |_| false);
     out.push_str("</dl>\n</article>\n");
 }
 
-fn list(out: &mut String, name: &str, items: &[String], code: bool) {
+fn list(out: &mut String, name: &str, items: &[String], is_code: impl Fn(&str) -> bool) {
     if items.is_empty() {
         return;
     }
     let _ = write!(out, "<dt>{name}</dt><dd><ul>");
-    for item in items {
-        let item = escape(item);
-        let _ = if code {
-            write!(out, "<li><code>{item}</code></li>")
+    for item in items.iter().take(ITEMS_SHOWN) {
+        let text = escape(item);
+        let _ = if is_code(item) {
+            write!(out, "<li><code>{text}</code></li>")
         } else {
-            write!(out, "<li>{item}</li>")
+            write!(out, "<li>{text}</li>")
         };
+    }
+    let more = items.len().saturating_sub(ITEMS_SHOWN);
+    if more > 0 {
+        let _ = write!(out, "<li>and {more} more; the JSON form has all</li>");
     }
     out.push_str("</ul></dd>\n");
 }
@@ -155,7 +181,7 @@ fn plane(record: Option<&PlaneRecord>) -> String {
     };
     let mut parts = vec![record.state.to_string()];
     parts.extend(record.address.map(|address| address.to_string()));
-    parts.extend(record.why.as_deref().map(escape));
+    parts.extend(record.why.as_deref().map(|why| escape(&readable(why))));
     parts.extend(
         record
             .starved
@@ -183,10 +209,17 @@ fn medians(node: &Node) -> String {
 
 fn cells(out: &mut String, report: &Report) {
     out.push_str(
-        "<section id=\"cells\" aria-labelledby=\"cells-head\">\n<h2 id=\"cells-head\">Cells that are not reachable</h2>\n",
+        "<section id=\"cells\" aria-labelledby=\"cells-head\">\n<h2 id=\"cells-head\">Cells that are not reachable, or not well</h2>\n",
     );
-    let bad = |cell: &&Cell| cell.state != CellState::Reachable;
+    let bad = |cell: &&Cell| is_not_well(cell.state);
     let all = report.cells.iter().filter(bad).count();
+    if report.coverage.skipped > 0 {
+        let _ = writeln!(
+            out,
+            "<p>{} skipped by design, not listed.</p>",
+            count(report.coverage.skipped as usize, "cell")
+        );
+    }
     if all == 0 {
         out.push_str("<p>None.</p>\n</section>\n");
         return;

@@ -1,16 +1,16 @@
 //! JUnit XML, as CI servers read it: a suite per source agent, a case per cell, and before them one suite with the
 //! verdict, so that a run of which nothing is known is never green.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::net::IpAddr;
 
-use mesh_proto::{Cell, CellFrom, CellState, NodeName, ProbeKind, Report, TargetKind, Verdict};
+use mesh_proto::{Cell, CellFrom, CellState, Report, Verdict};
 
+use super::excused::Excused;
+use super::headline::Headline;
 use super::markup::escape;
 use super::place::{place, target, why};
 use super::plain::plain;
-use super::sentence::verdict_sentence;
 
 /// The report as JUnit XML.
 pub(super) fn junit(report: &Report) -> String {
@@ -70,7 +70,7 @@ enum Outcome {
 
 /// The whole run as one case, with the findings.
 fn verdict(report: &Report) -> Suite {
-    let message = verdict_sentence(report);
+    let message = Headline::of(report).in_full();
     let outcome = match report.verdict {
         _ if report.interrupted => Outcome::Error {
             kind: "interrupted",
@@ -156,58 +156,6 @@ fn case(class: &str, cell: &Cell, report: &Report, excused: &Excused<'_>) -> Cas
         time: f64::from(cell.rtt_us.p50) / 1e6,
         outcome,
         out,
-    }
-}
-
-/// What tells whether lost ICMP counts: it does not between ends whose TCP and UDP pass.
-struct Excused<'r> {
-    passed: HashSet<Ends<'r>>,
-    troubled: HashSet<Ends<'r>>,
-    /// What is not listed came through.
-    sparse: bool,
-}
-
-/// The ends of a cell, whatever the port, and how it was tried.
-type Ends<'r> = (
-    &'r CellFrom,
-    TargetKind,
-    Option<&'r NodeName>,
-    Option<IpAddr>,
-    ProbeKind,
-);
-
-fn ends(cell: &Cell, probe: ProbeKind) -> Ends<'_> {
-    (
-        &cell.from,
-        cell.to.kind,
-        cell.to.node.as_ref(),
-        cell.to.address,
-        probe,
-    )
-}
-
-impl<'r> Excused<'r> {
-    fn of(report: &'r Report) -> Self {
-        let came = |cell: &Cell| matches!(cell.state, CellState::Reachable | CellState::Degraded);
-        let (mut passed, mut troubled) = (HashSet::new(), HashSet::new());
-        for cell in &report.cells {
-            let set = if came(cell) { &mut passed } else { &mut troubled };
-            set.insert(ends(cell, cell.probe));
-        }
-        let planned = report.coverage.cells as usize + report.coverage.skipped as usize;
-        Self {
-            passed,
-            troubled,
-            sparse: report.cells.len() < planned,
-        }
-    }
-
-    fn contains(&self, cell: &Cell) -> bool {
-        let passes = |kind| {
-            let ends = ends(cell, kind);
-            self.passed.contains(&ends) || (self.sparse && !self.troubled.contains(&ends))
-        };
-        cell.probe == ProbeKind::Icmp && passes(ProbeKind::Tcp) && passes(ProbeKind::Udp)
     }
 }
 

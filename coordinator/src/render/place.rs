@@ -2,12 +2,15 @@
 
 use std::fmt::Write;
 
-use mesh_proto::{Cell, Direction, Finding, Plane, TargetKind, To};
+use mesh_proto::{Cell, CellState, Direction, Finding, Plane, TargetKind, To};
 
 use super::plain::{count, plain, some_of};
+use super::reason::readable;
 
 /// More names than these in one line help nobody.
 const NAMES_SHOWN: usize = 6;
+/// Nor more pairs, which are twice as long.
+const PAIRS_SHOWN: usize = 3;
 
 /// Where a finding is: `worker-2, pod network, coming in`.
 pub(crate) fn place(finding: &Finding) -> String {
@@ -25,7 +28,11 @@ pub(crate) fn place(finding: &Finding) -> String {
             .pairs
             .iter()
             .map(|(from, to)| format!("{} to {}", plain(from.as_str()), plain(to.as_str())));
-        parts.push(some_of(pairs, NAMES_SHOWN));
+        let names = some_of(pairs, PAIRS_SHOWN);
+        parts.push(match place.pairs.len() {
+            0..=PAIRS_SHOWN => names,
+            all => format!("{}: {names}", count(all, "pair")),
+        });
     }
     if parts.is_empty() {
         parts.push("the whole cluster".to_owned());
@@ -85,9 +92,6 @@ pub(crate) fn target(to: &To) -> String {
             if let Some(policy) = to.policy {
                 let _ = write!(text, " ({policy})");
             }
-            if to.as_application {
-                text += " as an application asks";
-            }
             if let Some(node) = &to.node {
                 let _ = write!(text, " of {}", plain(node.as_str()));
             }
@@ -100,13 +104,17 @@ pub(crate) fn target(to: &To) -> String {
         (None, 0) => Ok(()),
         (None, port) => write!(text, " port {port}"),
     };
+    if to.as_application {
+        text += " as an application asks";
+    }
     text
 }
 
 /// What stood against a cell, in words: the reason, the ICMP error, the local error, and what else is known.
 pub(crate) fn why(cell: &Cell) -> String {
     let mut parts = Vec::new();
-    parts.extend(cell.reason.as_ref().map(|reason| plain(&reason.to_string())));
+    parts.extend(cell.reason.as_ref().map(|reason| readable(&reason.to_string())));
+    parts.extend(degraded(cell));
     parts.extend(
         cell.icmp
             .map(|icmp| format!("ICMP type {} code {} from {}", icmp.kind, icmp.code, icmp.from)),
@@ -118,4 +126,23 @@ pub(crate) fn why(cell: &Cell) -> String {
     );
     parts.extend(cell.detail.as_deref().map(plain));
     parts.join("; ")
+}
+
+/// What is not well of a cell that came through.
+fn degraded(cell: &Cell) -> Option<String> {
+    if cell.state != CellState::Degraded {
+        return None;
+    }
+    let lost = cell.sent.saturating_sub(cell.received);
+    let mut parts = Vec::new();
+    if lost > 0 {
+        parts.push(format!("{lost} of {} lost", cell.sent));
+    }
+    if cell.resent > 0 {
+        parts.push(format!("{} answered only after a resend", cell.resent));
+    }
+    if parts.is_empty() {
+        parts.push("slow".to_owned());
+    }
+    Some(parts.join(", "))
 }

@@ -96,6 +96,24 @@ pub(crate) fn wrap(out: &mut String, first: &str, text: &str, width: usize) {
     out.push('\n');
 }
 
+/// A text that is not endless, cut between words.
+pub(super) fn bounded(text: &str, most: usize) -> String {
+    let text = plain(text);
+    match text.char_indices().nth(most) {
+        None => text,
+        Some((end, _)) => {
+            let kept = &text[..end];
+            let kept = kept.rsplit_once(' ').map_or(kept, |(whole_words, _)| whole_words);
+            format!("{kept} ...")
+        }
+    }
+}
+
+/// Whether an advice is a command, not a sentence: those begin with a capital letter, commands do not.
+pub(super) fn is_command(advice: &str) -> bool {
+    advice.starts_with(|c: char| c.is_ascii_lowercase() || c == '/')
+}
+
 /// A list that is not endless: `a, b, c and 4 more`.
 pub(crate) fn some_of(items: impl ExactSizeIterator<Item = String>, shown: usize) -> String {
     let all = items.len();
@@ -108,7 +126,33 @@ pub(crate) fn some_of(items: impl ExactSizeIterator<Item = String>, shown: usize
 
 #[cfg(test)]
 mod tests {
-    use super::{columns, count, plain, shortened, some_of, wrap};
+    use super::{bounded, columns, count, is_command, plain, shortened, some_of, wrap};
+
+    #[test]
+    fn texts_end_between_words() {
+        let cases = [
+            ("one two", 7, "one two"),
+            ("one two", 6, "one ..."),
+            ("節点 節点節点", 4, "節点 ..."),
+            ("onetwo", 3, "one ..."),
+        ];
+        for (text, most, short) in cases {
+            assert_eq!(bounded(text, most), short);
+        }
+    }
+
+    #[test]
+    fn commands_are_told_from_sentences() {
+        let cases = [
+            ("ip route", true),
+            ("/sbin/ip route", true),
+            ("On the node: ip route", false),
+            ("", false),
+        ];
+        for (advice, expected) in cases {
+            assert_eq!(is_command(advice), expected, "{advice}");
+        }
+    }
 
     #[test]
     fn numbers_agree_with_their_nouns() {

@@ -10,19 +10,18 @@ use mesh_proto::{CellState, Report, Verdict};
 use owo_colors::{OwoColorize, Style};
 
 use self::findings::{absent, finding};
-use self::matrix::{columns_legend, marks_legend, picture};
+use self::matrix::{columns_legend, letters_legend, marks_legend, picture};
 use super::grid::{Blocks, Grid};
+use super::headline::Headline;
 use super::plain::{count, wrap};
-use super::sentence::{
-    Tally, coverage_sentence, run_sentence, time_sentence, verdict_sentence, verdict_word,
-};
+use super::sentence::{coverage_in_brief, coverage_sentence, run_sentence, time_sentence};
 
 /// A healthy run's matrix is shown up to this many nodes.
 const SMALL: usize = 5;
 /// What a healthy run may take.
 const HEALTHY_LINES: usize = 10;
 /// Findings that the table shows; `wide` shows all.
-const FINDINGS_SHOWN: usize = 20;
+const FINDINGS_SHOWN: usize = 10;
 
 /// The table.
 pub(super) fn table(report: &Report, width: usize) -> String {
@@ -59,21 +58,19 @@ fn is_healthy(report: &Report) -> bool {
 }
 
 fn head(out: &mut String, report: &Report, width: usize) {
-    let word = verdict_word(report);
+    let headline = Headline::of(report);
     let mut sentence = String::new();
-    wrap(
-        &mut sentence,
-        "",
-        &format!("{word}: {}", verdict_sentence(report)),
-        width,
-    );
+    wrap(&mut sentence, "", &headline.in_full(), width);
     let style = match report.verdict {
         Verdict::Reachable => Style::new().green().bold(),
         Verdict::Unreachable => Style::new().red().bold(),
         Verdict::Unknown => Style::new().magenta().bold(),
     };
-    let rest = sentence.strip_prefix(word).unwrap_or(&sentence);
-    let _ = write!(out, "{}{rest}", word.style(style));
+    let rest = sentence.strip_prefix(headline.word).unwrap_or(&sentence);
+    let _ = write!(out, "{}{rest}", headline.word.style(style));
+    if let Some(starved) = headline.starved {
+        wrap(out, "", &starved, width);
+    }
 }
 
 fn healthy(out: &mut String, report: &Report, width: usize) {
@@ -81,7 +78,7 @@ fn healthy(out: &mut String, report: &Report, width: usize) {
     wrap(
         &mut after,
         "",
-        &format!("{}; {}", coverage_sentence(report), time_sentence(report)),
+        &format!("{}; {}", coverage_in_brief(report), time_sentence(report)),
         width,
     );
     for note in &report.notes {
@@ -93,6 +90,7 @@ fn healthy(out: &mut String, report: &Report, width: usize) {
         for blocks in [Blocks::whole(&grid), Blocks::by_node(&grid)] {
             let mut matrix = String::new();
             picture(&mut matrix, &grid, &blocks, width);
+            letters_legend(&mut matrix, &blocks, width);
             if lines(&matrix) <= room {
                 out.push_str(&matrix);
                 break;
@@ -121,7 +119,7 @@ fn troubled(out: &mut String, report: &Report, width: usize, shown: usize) {
         let verb = if report.unexplained == 1 { "is" } else { "are" };
         let _ = writeln!(out, "\n{cells} {verb} under no finding; -o wide lists them.");
     }
-    absent(out, report, shown, width);
+    absent(out, report, shown == usize::MAX, width);
     let grid = Grid::new(report);
     let blocks = Blocks::new(&grid);
     if !blocks.lines.is_empty() && !blocks.groups.is_empty() {
@@ -146,11 +144,6 @@ fn troubled(out: &mut String, report: &Report, width: usize, shown: usize) {
 /// A line that begins with what it is about.
 fn label(out: &mut String, name: &str, text: &str, width: usize) {
     wrap(out, &format!("{name:<10}"), text, width);
-}
-
-/// Whether anything is unknown that a reader would look for among absent agents.
-fn has_unknown(report: &Report) -> bool {
-    Tally::of(report).unknown > 0
 }
 
 #[cfg(test)]

@@ -18,11 +18,11 @@ pub(super) fn wide(report: &Report, width: usize) -> String {
     let rows: Vec<[String; 8]> = report
         .cells
         .iter()
-        .filter(|cell| cell.state != CellState::Reachable)
+        .filter(|cell| is_not_well(cell.state))
         .map(cell)
         .collect();
     if !rows.is_empty() {
-        out.push_str("\nCells that are not reachable\n");
+        out.push_str("\nCells that are not reachable, or not well\n");
         let heads = ["FROM", "TO", "PROBE", "STATE", "WHY", "ANSWERED", "RTT", "MTU"];
         listing(&mut out, &heads, rows);
     }
@@ -33,6 +33,14 @@ pub(super) fn wide(report: &Report, width: usize) -> String {
         listing(&mut out, &heads, rows);
     }
     out
+}
+
+/// Whether a cell is listed. What is silent by design is only counted: it is no trouble of anybody's.
+pub(super) fn is_not_well(state: CellState) -> bool {
+    match state {
+        CellState::Failed | CellState::Unknown | CellState::Degraded => true,
+        CellState::Reachable | CellState::Skipped => false,
+    }
 }
 
 fn cell(cell: &Cell) -> [String; 8] {

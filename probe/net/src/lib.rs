@@ -8,6 +8,7 @@ mod errno;
 mod icmp;
 mod namespace;
 mod option;
+mod output;
 mod private_folder;
 mod privilege;
 mod process;
@@ -22,12 +23,14 @@ pub use self::device_mtu::device_mtu;
 pub use self::errno::Errno;
 pub use self::icmp::{IcmpAccess, IcmpOpenError, IcmpSocket};
 pub use self::namespace::NetNamespace;
+pub use self::output::{duplicate_descriptor, open_without_waiting};
 pub use self::private_folder::PrivateFolder;
 pub use self::privilege::{
     become_root_in_user_namespace, join_user_namespace_of, may_make_networks, private_run_directory,
 };
 pub use self::process::{
-    ProcessError, detach_output, die_with_parent, raise_open_file_limit, terminate, user_id,
+    ProcessError, detach_output, die_with_parent, raise_open_file_limit, survive_file_size_limit, terminate,
+    user_id,
 };
 pub use self::queued_error::{Origin, QueuedError, queued_error};
 pub use self::ready::readable;

@@ -1,7 +1,7 @@
 //! What a prober asks for its own process.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::unistd::getppid;
 
 use crate::Errno;
@@ -67,6 +67,17 @@ pub fn raise_open_file_limit() -> Result<u64, ProcessError> {
         getrlimit(Resource::RLIMIT_NOFILE).map_err(ProcessError::of("getrlimit(RLIMIT_NOFILE)"))?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map_err(ProcessError::of("setrlimit(RLIMIT_NOFILE)"))?;
     Ok(hard)
+}
+
+/// Has a write beyond the limit of file sizes (RLIMIT_FSIZE) fail with EFBIG; by default the kernel ends the process by
+/// SIGXFSZ (`setrlimit(2)`). What this process starts later has the default again: only ignored signals are inherited.
+pub fn survive_file_size_limit() -> Result<(), ProcessError> {
+    extern "C" fn nothing(_: libc::c_int) {}
+    let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::SA_RESTART, SigSet::empty());
+    // SAFETY: the handler does nothing, so it is safe wherever it interrupts; nobody else handles this signal.
+    unsafe { sigaction(Signal::SIGXFSZ, &action) }
+        .map(drop)
+        .map_err(ProcessError::of("sigaction(SIGXFSZ)"))
 }
 
 /// Asks a process to end (SIGTERM). The caller must know that the number is still that process's.

@@ -185,6 +185,7 @@ impl JobState {
                 token,
                 from: self.job.own,
                 kind: probe.kind,
+                to_service: matches!(probe.expect, Expect::Anyone),
             },
         );
         Some(packet)

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use mesh_proto::{AgentKey, Plane, Port};
 
 use crate::error::LabError;
-use crate::space::{Space, Spaces};
+use crate::space::{Space, Spaces, was_interrupted};
 use crate::topology::{Role, Topology};
 
 /// An agent that runs.
@@ -16,7 +16,7 @@ pub(crate) struct Agent {
     pub(crate) key: AgentKey,
     pub(crate) socket: PathBuf,
     child: Child,
-    /// Kept open: an agent that logs must find a reader.
+    /// Kept open: last words must find a pipe that is not broken.
     stderr: Option<BufReader<ChildStderr>>,
 }
 
@@ -70,7 +70,6 @@ pub(crate) fn start(
 }
 
 fn command(key: &AgentKey, mesh: &Path, socket: &Path, port: Port, resolv_conf: &Path) -> Command {
-    use std::os::unix::process::CommandExt;
     let mut command = Command::new(mesh);
     command
         .arg("probe")
@@ -82,15 +81,15 @@ fn command(key: &AgentKey, mesh: &Path, socket: &Path, port: Port, resolv_conf: 
         .arg(resolv_conf)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        // Ctrl-C is for the one who raised the lab.
-        .process_group(0);
+        .stderr(Stdio::piped());
     // What was set for the coordinator must not steer its agents.
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("MESH_") && name != "MESH_LOG" {
+        if name.to_string_lossy().starts_with("MESH_") {
             command.env_remove(name);
         }
     }
+    // Nobody reads what an agent says once it is ready: a log would fill the pipe, and the agent would hang in it.
+    command.env("MESH_LOG", "off");
     command
 }
 
@@ -113,6 +112,11 @@ impl Agent {
             }
             // It has closed its stderr: what is left of it was read.
             let _ = stderr.read_to_string(&mut said);
+        }
+        // Of one that has ended this changes nothing but to hear how.
+        let _ = self.child.kill();
+        if self.child.wait().is_ok_and(was_interrupted) {
+            return Err(LabError::Interrupted);
         }
         Err(LabError::Agent {
             agent: self.key.to_string(),

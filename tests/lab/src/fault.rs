@@ -2,6 +2,7 @@
 //! to the network is in [`actions`].
 
 mod actions;
+mod allowed;
 mod spec;
 
 use mesh_proto::{Cause, Direction, Plane};
@@ -57,7 +58,7 @@ pub const FAULTS: &[FaultKind] = &[
             NODE,
             (
                 "port",
-                "the port that the node's overlay has instead; one above if left out",
+                "the port that the node's overlay has instead; the next free one if left out",
             ),
         ],
         meaning: "the node's overlay uses another UDP port",
@@ -108,7 +109,7 @@ pub const FAULTS: &[FaultKind] = &[
             NODE,
             (
                 "size",
-                "in bytes, of the largest IP packet that passes; 1400 if left out",
+                "in bytes, of the largest IP packet that passes; 1400 if left out, or 100 below the MTU",
             ),
         ],
         meaning: "the fabric loses larger packets to and from the node, without a word",
@@ -287,7 +288,12 @@ impl Fault {
                 .map(|(node, _)| node.name.as_str().to_owned()),
             (Cause::NodePartitioned, "peer") | (Cause::OneWayLoss, "share") => None,
             (Cause::OverlayPortMismatch, "port") => match topology.options.encapsulation {
-                crate::options::Encapsulation::Vxlan(port) => Some(port.0.wrapping_add(1).max(1).to_string()),
+                crate::options::Encapsulation::Vxlan(port) => {
+                    let taken = topology.options.ports();
+                    let after = (port.0..=u16::MAX).chain(1..port.0).map(mesh_proto::Port);
+                    let mut free = after.filter(|port| !taken.contains(port));
+                    free.next().map(|port| port.to_string())
+                }
                 crate::options::Encapsulation::None => None,
             },
             (_, "node" | "to") => name(1).or_else(|| name(0)),
@@ -301,7 +307,7 @@ impl Fault {
             (_, "action") => Some("drop".to_owned()),
             (_, "how") => Some("silent".to_owned()),
             (_, "code") => Some("13".to_owned()),
-            (_, "size") => Some("1400".to_owned()),
+            (_, "size") => Some(1_400.min(topology.options.mtu - 100).to_string()),
             (_, "share") => Some("20".to_owned()),
             (_, "protocol") => Some("udp".to_owned()),
             (_, "service") => Some("dns".to_owned()),

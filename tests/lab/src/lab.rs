@@ -140,15 +140,6 @@ impl Lab {
 /// Wires one node and its pods.
 fn wire(topology: &Topology, node: &Node, spaces: &Spaces) -> Result<(), LabError> {
     let space = Space::of_node(node);
-    let places = node
-        .pods
-        .iter()
-        .map(|pod| Space::of_pod(node, pod))
-        .chain([space]);
-    for place in places {
-        // Before there are devices, which take the defaults over.
-        spaces.sysctls(place, &wiring::neighbour_sysctls())?;
-    }
     let batch = wiring::node(topology, node, |pod| spaces.path(Space::of_pod(node, pod)));
     spaces.run(space, "ip", &["-batch", "-"], &batch)?;
     let entries = wiring::overlay_entries(topology, node);
@@ -161,8 +152,7 @@ fn wire(topology: &Topology, node: &Node, spaces: &Spaces) -> Result<(), LabErro
     for pod in &node.pods {
         let space = Space::of_pod(node, pod);
         spaces.run(space, "ip", &["-batch", "-"], &wiring::pod(topology, node, pod))?;
-        // Pods may ping without capabilities, as Kubernetes lets them by a pod sysctl.
-        spaces.sysctls(space, &[("net/ipv4/ping_group_range".to_owned(), "0 0")])?;
+        spaces.sysctls(space, &wiring::pod_sysctls())?;
     }
     Ok(())
 }

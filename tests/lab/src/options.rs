@@ -66,6 +66,24 @@ pub enum OptionsError {
     /// Two nodes of one name.
     #[error("two nodes are called {0}")]
     SameName(NodeName),
+    /// A name that means something else where nodes are named.
+    #[error("a node of a lab cannot be called {name}: {why}")]
+    Name {
+        /// The name.
+        name: NodeName,
+        /// What it means.
+        why: &'static str,
+    },
+    /// Addresses that the kernel gives another meaning.
+    #[error("--{flag} {cidr} cannot be used: {why}")]
+    Special {
+        /// Which flag.
+        flag: &'static str,
+        /// What it said.
+        cidr: Cidr,
+        /// What the addresses are for.
+        why: &'static str,
+    },
     /// Too narrow a network.
     #[error("--{flag} {cidr} is too small for {nodes} nodes: a /{longest} or wider is needed")]
     TooSmall {
@@ -110,18 +128,9 @@ impl LabOptions {
         }
         Ok(Self {
             nodes: names,
-            node_cidr: Cidr {
-                base: Ipv4Addr::new(172, 18, 0, 0),
-                len: 16,
-            },
-            pod_cidr: Cidr {
-                base: Ipv4Addr::new(10, 244, 0, 0),
-                len: 16,
-            },
-            service_cidr: Cidr {
-                base: Ipv4Addr::new(10, 96, 0, 0),
-                len: 12,
-            },
+            node_cidr: Cidr::new([172, 18, 0, 0], 16),
+            pod_cidr: Cidr::new([10, 244, 0, 0], 16),
+            service_cidr: Cidr::new([10, 96, 0, 0], 12),
             encapsulation: Encapsulation::Vxlan(Port(4789)),
             pod_network: PodNetwork::Routed,
             mtu: 1_500,
@@ -143,6 +152,12 @@ impl LabOptions {
         if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(OptionsError::SameName(pair[0].clone()));
         }
+        for name in &self.nodes {
+            if let Some(why) = other_meaning(name) {
+                let name = name.clone();
+                return Err(OptionsError::Name { name, why });
+            }
+        }
         let networks = [
             ("node-cidr", self.node_cidr, 24),
             // A /24 for each node, and the first is left free.
@@ -154,6 +169,9 @@ impl LabOptions {
             ("service-cidr", self.service_cidr, 28),
         ];
         for (flag, cidr, longest) in networks {
+            if let Some(why) = cidr.special_use() {
+                return Err(OptionsError::Special { flag, cidr, why });
+            }
             if cidr.len > longest {
                 return Err(OptionsError::TooSmall {
                     flag,
@@ -177,13 +195,19 @@ impl LabOptions {
         self.check_ports()
     }
 
-    fn check_ports(&self) -> Result<(), OptionsError> {
-        let local = Port(self.node_port.0.checked_add(1).ok_or(OptionsError::NoPort)?);
+    /// All ports that are taken on a node.
+    pub(crate) fn ports(&self) -> Vec<Port> {
+        let local = Port(self.node_port.0.wrapping_add(1));
         let mut ports = vec![self.node_port, local, self.api_port, self.responder_port];
         if let Encapsulation::Vxlan(port) = self.encapsulation {
             ports.push(port);
         }
         ports.sort();
+        ports
+    }
+
+    fn check_ports(&self) -> Result<(), OptionsError> {
+        let ports = self.ports();
         if ports[0] == Port(0) {
             return Err(OptionsError::NoPort);
         }
@@ -191,6 +215,17 @@ impl LabOptions {
             Some(pair) => Err(OptionsError::SamePort(pair[0])),
             None => Ok(()),
         }
+    }
+}
+
+/// What a name means already where a place of a lab is named, or a flag is expected.
+fn other_meaning(name: &NodeName) -> Option<&'static str> {
+    match name.as_str() {
+        "fabric" => Some("that is the place between the nodes"),
+        "all" => Some("in a fault that means every node"),
+        "." | ".." => Some("that is a folder"),
+        name if name.starts_with('-') => Some("it looks like a flag"),
+        _ => None,
     }
 }
 
@@ -230,6 +265,37 @@ impl Cidr {
     /// The prefix length.
     pub fn prefix_len(self) -> u8 {
         self.len
+    }
+
+    /// What some of its addresses are for, if machines cannot have them (RFC 6890 and `net/ipv4/fib_frontend.c`).
+    fn special_use(self) -> Option<&'static str> {
+        const SPECIAL: [(Cidr, &str); 5] = [
+            (
+                Cidr::new([0, 0, 0, 0], 8),
+                "0.0.0.0/8 means this network (RFC 791)",
+            ),
+            (Cidr::new([127, 0, 0, 0], 8), "127.0.0.0/8 is loopback (RFC 1122)"),
+            (
+                Cidr::new([169, 254, 0, 0], 16),
+                "169.254.0.0/16 is link-local (RFC 3927)",
+            ),
+            (
+                Cidr::new([224, 0, 0, 0], 4),
+                "224.0.0.0/4 is multicast (RFC 5771)",
+            ),
+            (Cidr::new([240, 0, 0, 0], 4), "240.0.0.0/4 is reserved (RFC 1112)"),
+        ];
+        SPECIAL
+            .into_iter()
+            .find(|(special, _)| self.overlaps(*special))
+            .map(|(_, why)| why)
+    }
+
+    const fn new([a, b, c, d]: [u8; 4], len: u8) -> Self {
+        Self {
+            base: Ipv4Addr::new(a, b, c, d),
+            len,
+        }
     }
 
     fn overlaps(self, other: Self) -> bool {
@@ -313,10 +379,57 @@ mod tests {
             ),
             (with(|lab| lab.mtu = 9_001), "--mtu 9001"),
             (with(|lab| lab.api_port = Port(30081)), "port 30081 is used twice"),
+            (
+                with(|lab| lab.nodes[1] = "fabric".parse().unwrap()),
+                "a node of a lab cannot be called fabric: that is the place between the nodes",
+            ),
+            (
+                with(|lab| lab.nodes[1] = "all".parse().unwrap()),
+                "cannot be called all",
+            ),
+            (
+                with(|lab| lab.nodes[1] = "..".parse().unwrap()),
+                "cannot be called ..",
+            ),
+            (
+                with(|lab| lab.nodes[1] = "-v".parse().unwrap()),
+                "it looks like a flag",
+            ),
             (with(|lab| lab.node_port = Port(65_535)), "port 0"),
         ];
         for (said, expected) in cases {
             assert!(said.contains(expected), "{said}");
+        }
+    }
+
+    #[test]
+    fn machines_have_no_special_addresses() {
+        for special in [
+            "0.0.0.0/8",
+            "0.0.0.0/1",
+            "127.0.0.0/8",
+            "127.8.0.0/16",
+            "169.254.0.0/16",
+            "224.0.0.0/8",
+            "240.0.0.0/8",
+            "192.0.0.0/2",
+        ] {
+            let cidr: Cidr = special.parse().unwrap();
+            let set: [(&str, fn(&mut LabOptions, Cidr)); 3] = [
+                ("node-cidr", |lab, cidr| lab.node_cidr = cidr),
+                ("pod-cidr", |lab, cidr| lab.pod_cidr = cidr),
+                ("service-cidr", |lab, cidr| lab.service_cidr = cidr),
+            ];
+            for (flag, set) in set {
+                let mut lab = LabOptions::of_size(3).unwrap();
+                set(&mut lab, cidr);
+                let said = lab.check().map_err(|error| error.to_string());
+                let expected = format!("--{flag} {special} cannot be used: ");
+                assert!(
+                    matches!(&said, Err(said) if said.starts_with(&expected)),
+                    "{said:?}"
+                );
+            }
         }
     }
 

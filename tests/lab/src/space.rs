@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::io::Write as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc;
 
@@ -128,7 +129,9 @@ impl Spaces {
     }
 
     /// Starts a command in a place.
-    pub(crate) fn spawn(&self, space: Space, command: Command) -> io::Result<Child> {
+    pub(crate) fn spawn(&self, space: Space, mut command: Command) -> io::Result<Child> {
+        // Ctrl-C is for the one who raised the lab: what is under way here is finished, then all is taken down in order.
+        command.process_group(0);
         let gone = || io::Error::other("the lab is being taken down");
         let namespace = self
             .get(space)
@@ -173,6 +176,9 @@ impl Spaces {
         if output.status.success() {
             return Ok(());
         }
+        if was_interrupted(output.status) {
+            return Err(LabError::Interrupted);
+        }
         Err(LabError::Command {
             command: [&[program], arguments].concat().join(" "),
             space: format!("{space:?}"),
@@ -197,12 +203,34 @@ impl Spaces {
     }
 }
 
+/// Whether a child died as one does at Ctrl-C. A signal that comes before the child has left our process group is for it
+/// too.
+pub(crate) fn was_interrupted(status: ExitStatus) -> bool {
+    // SIGHUP, SIGINT, SIGTERM: the same numbers on all Linux architectures.
+    matches!(status.signal(), Some(1 | 2 | 15))
+}
+
 impl Drop for Spaces {
     fn drop(&mut self) {
         drop(self.jobs.take());
         if let Some(thread) = self.thread.take() {
             // It ends with its channel; a panic in it was told already.
             let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::ExitStatus;
+
+    use super::was_interrupted;
+
+    #[test]
+    fn ctrl_c_is_told_from_a_tool_that_says_no() {
+        for (raw, expected) in [(2, true), (15, true), (1, true), (9, false), (11, false), (2 << 8, false), (0, false)] {
+            assert_eq!(was_interrupted(ExitStatus::from_raw(raw)), expected, "{raw:#x}");
         }
     }
 }

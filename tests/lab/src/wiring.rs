@@ -210,13 +210,20 @@ pub(crate) fn pod(topology: &Topology, node: &Node, pod: &Pod) -> String {
     batch
 }
 
-/// How neighbours are asked for, in every place. A lab shares its machine with whatever else runs there, and may lose a
+/// How neighbours are asked for on a device. A lab shares its machine with whatever else runs there, and may lose a
 /// request: it is sent again after a tenth of a second instead of one. Nobody answers for three seconds, as usual, before
 /// the kernel gives up (Linux `net/ipv4/arp.c`: three requests, a second apart).
-pub(crate) fn neighbour_sysctls() -> Vec<(String, &'static str)> {
+fn neighbour_sysctls(device: &str) -> [(String, &'static str); 2] {
     [("retrans_time_ms", "100"), ("mcast_solicit", "30")]
-        .map(|(name, value)| (format!("net/ipv4/neigh/default/{name}"), value))
-        .to_vec()
+        .map(|(name, value)| (format!("net/ipv4/neigh/{device}/{name}"), value))
+}
+
+/// Sysctls of a pod, by their path below /proc/sys.
+pub(crate) fn pod_sysctls() -> Vec<(String, &'static str)> {
+    // Pods may ping without capabilities, as Kubernetes lets them by a pod sysctl.
+    let mut sysctls = vec![("net/ipv4/ping_group_range".to_owned(), "0 0")];
+    sysctls.extend(neighbour_sysctls(UPLINK));
+    sysctls
 }
 
 /// Sysctls of a node, by their path below /proc/sys.
@@ -226,12 +233,17 @@ pub(crate) fn node_sysctls(topology: &Topology, node: &Node) -> Vec<(String, &'s
         ("net/ipv4/conf/all/rp_filter".to_owned(), "0"),
         ("net/ipv4/conf/default/rp_filter".to_owned(), "0"),
     ];
+    sysctls.extend(neighbour_sysctls(UPLINK));
+    if topology.options.pod_network == PodNetwork::Bridge {
+        sysctls.extend(neighbour_sysctls(BRIDGE));
+    }
     for pod in node
         .pods
         .iter()
         .filter(|_| topology.options.pod_network == PodNetwork::Routed)
     {
         let device = pod_device_name(pod);
+        sysctls.extend(neighbour_sysctls(&device));
         sysctls.push((format!("net/ipv4/conf/{device}/proxy_arp"), "1"));
         // Without it the kernel answers after a random time below 0.8 s.
         sysctls.push((format!("net/ipv4/neigh/{device}/proxy_delay"), "0"));

@@ -6,6 +6,7 @@ use mesh_proto::NodeName;
 
 use super::family::{Family, Filter, Init, Scope};
 use super::hypothesis::{Admitted, Hypothesis, admit, candidates};
+use super::loss::LossSite;
 use super::model::Model;
 use super::symptom::Symptom;
 use crate::round::CellIndex;
@@ -16,6 +17,10 @@ pub(crate) struct Pick {
     pub(crate) place: Place,
     pub(crate) symptom: Symptom,
     pub(crate) explains: Vec<CellIndex>,
+    /// All cells that it explains, other places before it too.
+    pub(crate) covers: Vec<CellIndex>,
+    /// Ill cells that it explains if nothing else does.
+    perhaps: Vec<CellIndex>,
     /// Healthy cells that the place may hit: weak evidence against it.
     pub(crate) spared: usize,
 }
@@ -41,8 +46,16 @@ pub(crate) fn cover(model: &Model<'_>, down: &BTreeSet<NodeName>) -> Vec<Pick> {
     for name in down {
         picks.extend(pick_down(model, name, &mut open));
     }
-    for symptom in [Symptom::Dead, Symptom::Large, Symptom::Partial] {
+    for symptom in [Symptom::Dead, Symptom::Large] {
         cover_symptom(model, symptom, &mut open, &mut picks);
+    }
+    for site in &model.sites {
+        picks.extend(pick_site(model, site, &mut open));
+    }
+    cover_symptom(model, Symptom::Partial, &mut open, &mut picks);
+    for pick in &mut picks {
+        let left = pick.perhaps.iter().copied().filter(|cell| open.remove(cell));
+        pick.explains.extend(left);
     }
     if !open.is_empty() {
         let symptom = if open
@@ -53,13 +66,8 @@ pub(crate) fn cover(model: &Model<'_>, down: &BTreeSet<NodeName>) -> Vec<Pick> {
         } else {
             Symptom::Partial
         };
-        let explains = std::mem::take(&mut open).into_iter().collect();
-        picks.push(Pick {
-            place: Place::Nowhere,
-            symptom,
-            explains,
-            spared: 0,
-        });
+        let explains: Vec<CellIndex> = std::mem::take(&mut open).into_iter().collect();
+        picks.push(Pick::of(Place::Nowhere, symptom, explains));
     }
     picks
 }
@@ -75,12 +83,35 @@ fn pick_down(model: &Model<'_>, name: &NodeName, open: &mut BTreeSet<CellIndex>)
     let mut explains: BTreeSet<CellIndex> = crossing.map(|(cell, _)| cell).collect();
     explains.extend(open.iter().copied().filter(|cell| stands_on(model, *cell, name)));
     let explains: Vec<CellIndex> = explains.into_iter().filter(|cell| open.remove(cell)).collect();
-    (!explains.is_empty()).then_some(Pick {
-        place: Place::Down(node),
-        symptom: Symptom::Dead,
-        explains,
-        spared: 0,
-    })
+    (!explains.is_empty()).then(|| Pick::of(Place::Down(node), Symptom::Dead, explains))
+}
+
+/// Everything that crosses a place which loses a share, and may be ill by that.
+fn pick_site(model: &Model<'_>, site: &LossSite, open: &mut BTreeSet<CellIndex>) -> Option<Pick> {
+    let by_loss =
+        |cell: &CellIndex| model.symptom(*cell) == Some(Symptom::Partial) || model.may_be_chance(*cell);
+    let crossing = site.cells.keys().copied();
+    let explains: Vec<CellIndex> = crossing
+        .filter(|cell| open.contains(cell) && by_loss(cell))
+        .collect();
+    for cell in &explains {
+        open.remove(cell);
+    }
+    let place = Place::At(site.hypothesis.clone());
+    (!explains.is_empty()).then(|| Pick::of(place, Symptom::Partial, explains))
+}
+
+impl Pick {
+    fn of(place: Place, symptom: Symptom, explains: Vec<CellIndex>) -> Self {
+        Self {
+            place,
+            symptom,
+            covers: explains.clone(),
+            explains,
+            perhaps: Vec::new(),
+            spared: 0,
+        }
+    }
 }
 
 fn stands_on(model: &Model<'_>, cell: CellIndex, name: &NodeName) -> bool {
@@ -104,6 +135,19 @@ fn cover_symptom(model: &Model<'_>, symptom: Symptom, open: &mut BTreeSet<CellIn
         .into_iter()
         .filter_map(|place| admit(model, &place, symptom))
         .collect();
+    let beyond_chance = beyond_chance(admitted.len());
+    // What the place explains that nothing chosen before does may be no more than what chance does to lossy paths.
+    let is_chance = |place: &Admitted, open: &BTreeSet<CellIndex>| {
+        let ill = |cell: &&CellIndex| open.contains(cell) && model.symptom(**cell) == Some(symptom);
+        let must: Vec<CellIndex> = place.must.iter().filter(ill).copied().collect();
+        let all = place.explains.iter().filter(ill).copied();
+        let chance = if must.is_empty() {
+            model.ln_chance(all)
+        } else {
+            model.ln_chance(must)
+        };
+        symptom != Symptom::Partial && chance > beyond_chance
+    };
     loop {
         // The gain counts only cells with this symptom: a place is not chosen for what it may explain besides.
         let gain = |place: &Admitted| {
@@ -116,7 +160,7 @@ fn cover_symptom(model: &Model<'_>, symptom: Symptom, open: &mut BTreeSet<CellIn
         let mut gains: BTreeMap<usize, usize> = BTreeMap::new();
         admitted.retain_mut(|place| {
             place.explains.retain(|cell| open.contains(cell));
-            !place.explains.is_empty()
+            !place.explains.is_empty() && !is_chance(place, open)
         });
         for (number, place) in admitted.iter().enumerate() {
             gains.insert(number, gain(place));
@@ -133,25 +177,27 @@ fn cover_symptom(model: &Model<'_>, symptom: Symptom, open: &mut BTreeSet<CellIn
         for cell in &chosen.explains {
             open.remove(cell);
         }
+        let mut covers: BTreeSet<CellIndex> = chosen.explains.iter().copied().collect();
+        covers.extend(&chosen.must);
         picks.push(Pick {
-            place: Place::At(chosen.hypothesis),
-            symptom,
-            explains: chosen.explains,
+            covers: covers.into_iter().collect(),
+            perhaps: chosen.perhaps,
             spared: chosen.spared,
+            ..Pick::of(Place::At(chosen.hypothesis), symptom, chosen.explains)
         });
     }
+}
+
+/// The logarithm of the chance below which no chance is believed, where so many places are looked at.
+fn beyond_chance(places: usize) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a count of places, far below 2^52")]
+    let places = places.max(1) as f64;
+    (0.001 / places).ln()
 }
 
 /// Orders places that explain the same: the one that must hit more of it, then the smaller one, then the order of
 /// families. `Less` is better.
 fn better(a: &Admitted, b: &Admitted) -> std::cmp::Ordering {
-    let size = |scope: &Scope| match scope {
-        Scope::Pair(..) => 0,
-        Scope::Node(_) => 1,
-        Scope::OwnNode | Scope::OtherNodes => 2,
-        Scope::Group(_) => 3,
-        Scope::Cluster => 4,
-    };
     let key = |place: &Admitted| {
         let Hypothesis {
             scope,
@@ -161,7 +207,7 @@ fn better(a: &Admitted, b: &Admitted) -> std::cmp::Ordering {
         } = &place.hypothesis;
         (
             std::cmp::Reverse(place.certain),
-            size(scope),
+            scope.size(),
             *family,
             *init,
             *filter,

@@ -58,6 +58,19 @@ pub(crate) enum Scope {
     Cluster,
 }
 
+impl Scope {
+    /// How large a place is, for choosing between places that explain the same.
+    pub(super) fn size(&self) -> u8 {
+        match self {
+            Self::Pair(..) => 0,
+            Self::Node(_) => 1,
+            Self::OwnNode | Self::OtherNodes => 2,
+            Self::Group(_) => 3,
+            Self::Cluster => 4,
+        }
+    }
+}
+
 /// Which way the connections are opened that a place hits; answers travel the other way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Init {

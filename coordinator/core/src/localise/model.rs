@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_proto::{CellState, Plane, ProbeKind};
 
+use super::chance::chances;
 use super::family::{Family, Filter, Init, Part, Scope};
+use super::hypothesis::Hypothesis;
+use super::loss::{LossSite, sites};
 use super::path::parts;
 use super::symptom::{Symptom, protocol_of};
 use crate::NodeIndex;
@@ -23,6 +26,10 @@ pub(crate) struct Model<'a> {
     /// The parts of a family that touch a node.
     at_node: BTreeMap<(Family, NodeIndex), BTreeSet<Part>>,
     parts_of_cell: Vec<Vec<(Part, bool)>>,
+    /// Places that lose a share of what crosses them.
+    pub(crate) sites: Vec<LossSite>,
+    /// For each cell the logarithm of the chance that it is ill by such loss alone.
+    chances: Vec<f64>,
 }
 
 impl<'a> Model<'a> {
@@ -46,14 +53,37 @@ impl<'a> Model<'a> {
                 }
             }
         }
-        Self {
+        let mut model = Self {
             matrix,
             judged,
             symptoms,
             crossings,
             at_node,
             parts_of_cell,
-        }
+            sites: Vec::new(),
+            chances: Vec::new(),
+        };
+        model.sites = sites(&model);
+        model.chances = chances(&model, &model.sites);
+        model
+    }
+
+    /// The logarithm of the chance that all these cells are ill by the loss of places they cross, and nothing else.
+    pub(crate) fn ln_chance(&self, cells: impl IntoIterator<Item = CellIndex>) -> f64 {
+        cells.into_iter().map(|cell| self.chances[cell.0]).sum()
+    }
+
+    /// Whether chance may have made a cell ill that crosses a place which loses a share: it is not so rare that one
+    /// among all cells would be a wonder.
+    pub(crate) fn may_be_chance(&self, cell: CellIndex) -> bool {
+        #[expect(clippy::cast_precision_loss, reason = "a count of cells, far below 2^52")]
+        let cells = self.judged.len().max(1) as f64;
+        self.chances[cell.0] > (0.01 / cells).ln()
+    }
+
+    /// The place that loses, if it is one of those.
+    pub(crate) fn site(&self, hypothesis: &Hypothesis) -> Option<&LossSite> {
+        self.sites.iter().find(|site| site.hypothesis == *hypothesis)
     }
 
     pub(crate) fn cell(&self, cell: CellIndex) -> &'a PlannedCell {

@@ -1,6 +1,7 @@
 //! `mesh lab hold`: the process that a lab lives in. It ends by SIGTERM, and the lab with it.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -46,7 +47,14 @@ pub(super) fn hold(args: &HoldArgs) -> Result<ExitCode, Failure> {
     let lab = super::run::raise(&options, &faults, folder.path(), &interrupt, &Progress::silent())
         .map_err(super::failure)?;
     write(&folder, &lab, &faults).map_err(super::failure)?;
-    anstream::println!("{STANDS}");
+    if let Err(error) = writeln!(std::io::stdout(), "{STANDS}") {
+        // Whoever asked for the lab has gone, and will not take it down.
+        drop(lab);
+        let _ = folder.remove();
+        return Err(Failure::could_not_run(
+            anyhow::Error::new(error).context("nobody waits for the lab any more"),
+        ));
+    }
     // The end of stdout tells `up` that the lab stands, and lets it go.
     mesh_net::detach_output().map_err(|error| {
         Failure::could_not_run(anyhow::Error::new(error).context("cannot let go of the terminal"))

@@ -9,10 +9,11 @@ use mesh_proto::Pacing;
 
 use super::shape::ShapeArgs;
 use crate::cli::ProbeArgs;
-use crate::drive::{Interrupt, Progress, drive};
+use crate::drive::{Interrupt, Progress, RunSecret, drive};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::ground;
+use crate::link::LinkMeans;
 
 /// Flags of `mesh lab run`.
 #[derive(Debug, Args)]
@@ -31,6 +32,7 @@ pub(super) fn run(args: &LabRunArgs) -> Result<ExitCode, Failure> {
     super::become_able()?;
     let interrupt = crate::command::listen_for_signals()?;
     let progress = Progress::on_terminal();
+    let secret = RunSecret::draw().map_err(Failure::could_not_run)?;
     let folder = PrivateFolder::create().map_err(|error| {
         Failure::could_not_run(
             anyhow::Error::new(error).context("cannot make a folder in memory for the agents' sockets"),
@@ -46,12 +48,16 @@ pub(super) fn run(args: &LabRunArgs) -> Result<ExitCode, Failure> {
         Err(error) => return Err(super::failure(error)),
     };
     tracing::info!(nodes = lab.topology().nodes.len(), "the lab stands");
-    let mut drive_options = args.probe.drive_options(None);
+    let mut drive_options = args.probe.drive_options(LinkMeans::default());
     share_this_machine(&mut drive_options.plan.pacing, lab.topology().nodes.len());
-    let drive = drive(ground::lab::raised(&lab), &drive_options, interrupt, &progress);
-    let report = crate::command::runtime()?
-        .block_on(drive)
-        .map_err(Failure::could_not_run)?;
+    let drive = drive(
+        ground::lab::raised(&lab),
+        secret,
+        &drive_options,
+        interrupt,
+        &progress,
+    );
+    let report = crate::command::runtime()?.block_on(drive);
     drop(lab);
     outputs.write(&report)?;
     Ok(ExitCode::of(&report))

@@ -63,6 +63,17 @@ impl Folder {
         &self.0
     }
 
+    /// Whether there is one: of a lab that stands, or of one that was killed.
+    pub(super) fn is_there(&self) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        // Where all may write, a folder or a link of somebody else's may lead anywhere.
+        let is_ours = |path: &Path| {
+            fs::symlink_metadata(path)
+                .is_ok_and(|found| found.is_dir() && found.uid() == mesh_net::user_id())
+        };
+        self.0.parent().is_some_and(is_ours) && is_ours(&self.0)
+    }
+
     /// For `mesh run --inventory`.
     pub(super) fn inventory(&self) -> PathBuf {
         self.0.join("inventory.yaml")

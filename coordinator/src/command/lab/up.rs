@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::shape::ShapeArgs;
 use super::standing::{Folder, NameArg};
+use crate::command::version::print;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 
@@ -72,11 +73,11 @@ pub(super) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
         let _ = folder.remove();
         return Err(Failure::could_not_run(anyhow::anyhow!("{words}")));
     }
-    anstream::println!(
-        "The lab {name:?} stands.\n  mesh run --inventory {}\n  mesh lab exec --name {name} NODE[/POD] -- COMMAND\n  mesh lab down --name {name}",
+    let next = format!(
+        "The lab {name:?} stands.\n  mesh run --inventory {}\n  mesh lab exec --name {name} NODE[/POD] -- COMMAND\n  mesh lab down --name {name}\n",
         folder.inventory().display()
     );
-    Ok(ExitCode::Reachable)
+    print(next.as_bytes())
 }
 
 /// The arguments after `lab up`: they are those of `hold` as well.

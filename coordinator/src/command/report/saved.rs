@@ -1,12 +1,13 @@
 //! A report from a file, JSON or YAML.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use mesh_proto::{Report, SCHEMA};
 use serde::Deserialize;
 use serde_saphyr::{MessageFormatter, UserMessageFormatter};
 
+use super::consistent;
+use crate::input_file;
 use crate::render::plain;
 
 /// Why there is no report.
@@ -50,15 +51,12 @@ pub(crate) fn load(file: &Path) -> Result<Report, SavedError> {
         file: file.to_owned(),
         source,
     };
-    let (name, bytes) = if file == Path::new("-") {
-        let mut bytes = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut bytes).map_err(read)?;
-        ("stdin".to_owned(), bytes)
-    } else {
-        (file.display().to_string(), std::fs::read(file).map_err(read)?)
-    };
+    let (name, bytes) = input_file::read(file, LONGEST).map_err(read)?;
     parse(name, &bytes)
 }
+
+/// Longer than the report of any cluster: a thousand nodes with all cells have half of it.
+const LONGEST: u64 = 1 << 30;
 
 fn parse(file: String, bytes: &[u8]) -> Result<Report, SavedError> {
     let malformed = |Wrong { place, why }| SavedError::Malformed {
@@ -82,7 +80,16 @@ fn parse(file: String, bytes: &[u8]) -> Result<Report, SavedError> {
     }
     let head: Head = deserialize(text).map_err(malformed)?;
     match head.schema {
-        Some(schema) if schema == SCHEMA => deserialize(text).map_err(malformed),
+        Some(schema) if schema == SCHEMA => {
+            let report = deserialize(text).map_err(malformed)?;
+            consistent::check(&report).map_err(|contradiction| {
+                malformed(Wrong {
+                    place: String::new(),
+                    why: contradiction.to_string(),
+                })
+            })?;
+            Ok(report)
+        }
         Some(schema) => Err(SavedError::Schema {
             found: plain(&schema).chars().take(80).collect(),
             file,

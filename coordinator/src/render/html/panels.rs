@@ -8,6 +8,7 @@ use mesh_proto::Plane;
 
 use super::matrix::class;
 use crate::render::grid::{Column, Grid, OnNode, Row, Shape};
+use crate::render::markup::escape;
 use crate::render::plain::count;
 
 /// Spots of one picture by shape, then row, then column.
@@ -33,9 +34,10 @@ pub(super) fn panels(out: &mut String, grid: &Grid<'_>) {
                 .insert(node);
         }
     }
+    troubled(out, grid);
     out.push_str(
         "<p>A row per source node, a column per target node, numbered as in the table of nodes. A broken node shows as a \
-         cross, a broken direction as a line.</p>\n<ul class=\"legend\" aria-label=\"Colours\">\
+         cross, a broken direction as a line. Where there is trouble, pointing at a spot tells whose it is.</p>\n<ul class=\"legend\" aria-label=\"Colours\">\
          <li><span class=\"fine\">.</span> reachable</li><li><span class=\"warn\">~</span> thin bar: degraded</li>\
          <li><span class=\"odd\">?</span> dashed: unknown</li><li><span class=\"bad\">X</span> full: failed</li></ul>\n\
          <div class=\"panels\">\n",
@@ -44,6 +46,75 @@ pub(super) fn panels(out: &mut String, grid: &Grid<'_>) {
         picture(out, grid, *plane, *on, spots);
     }
     out.push_str("</div>\n");
+}
+
+/// Nodes that are linked above the pictures.
+const NODES_LINKED: usize = 40;
+/// Spots of one picture that have words of their own: each takes a hundred bytes of the page.
+const MOST_WORDS: usize = 500;
+
+/// The nodes with trouble, those with most of it first, each a link to its row in the table of nodes.
+fn troubled(out: &mut String, grid: &Grid<'_>) {
+    let mut spots: BTreeMap<usize, usize> = BTreeMap::new();
+    for (row, column, _) in grid.troubles() {
+        *spots.entry(row.node).or_default() += 1;
+        if let Column::Node(node, _) = column
+            && node != row.node
+        {
+            *spots.entry(node).or_default() += 1;
+        }
+    }
+    if spots.is_empty() {
+        return;
+    }
+    let mut nodes: Vec<(usize, usize)> = spots.into_iter().collect();
+    nodes.sort_by_key(|(node, number)| (std::cmp::Reverse(*number), *node));
+    out.push_str("<p id=\"troubled\">Nodes with trouble, and in how many spots: ");
+    let linked = nodes.iter().take(NODES_LINKED).map(|(node, number)| {
+        let name = escape(grid.nodes[*node].as_str());
+        format!("<a href=\"#n{0}\">{0} {name}</a> ({number})", node + 1)
+    });
+    out.push_str(&linked.collect::<Vec<_>>().join(", "));
+    let more = nodes.len().saturating_sub(NODES_LINKED);
+    if more > 0 {
+        let _ = write!(out, " and {more} more");
+    }
+    out.push_str("</p>\n");
+}
+
+/// Words for spots with trouble, the worst first: a spot is too small to have its number beside it.
+fn words(out: &mut String, grid: &Grid<'_>, on: OnNode, spots: &Spots) {
+    let name = |node: usize| format!("{} {}", node + 1, escape(grid.nodes[node].as_str()));
+    let runs = spots
+        .iter()
+        .rev()
+        .filter(|(shape, _)| **shape >= Shape::Degraded)
+        .flat_map(|(shape, rows)| rows.iter().map(move |(row, columns)| (shape, row, columns)))
+        .flat_map(|(shape, row, columns)| runs(columns).into_iter().map(move |run| (shape, row, run)));
+    let to = match on {
+        OnNode::Pod | OnNode::Host => "",
+        OnNode::NodePort => "NodePorts of ",
+    };
+    out.push_str("<g class=\"words\">");
+    for (shape, row, (start, length)) in runs.take(MOST_WORDS) {
+        let last = match length {
+            1 => String::new(),
+            _ => format!(" to {}", name(start + length - 1)),
+        };
+        let state = match shape {
+            Shape::Degraded => "degraded",
+            Shape::IcmpOnly => "only ICMP failed",
+            Shape::Unknown => "unknown",
+            _ => "failed",
+        };
+        let _ = write!(
+            out,
+            "<path d=\"M{start} {row}.5h{length}\"><title>from {} to {to}{}{last}: {state}</title></path>",
+            name(*row),
+            name(start)
+        );
+    }
+    out.push_str("</g>\n");
 }
 
 fn picture(out: &mut String, grid: &Grid<'_>, plane: Plane, on: OnNode, spots: &Spots) {
@@ -80,6 +151,7 @@ fn picture(out: &mut String, grid: &Grid<'_>, plane: Plane, on: OnNode, spots: &
         out.push_str("\"/>\n");
     }
     axes(out, nodes, letter, spots);
+    words(out, grid, on, spots);
     out.push_str("</svg></figure>\n");
 }
 

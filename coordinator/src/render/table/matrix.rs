@@ -12,8 +12,10 @@ use crate::render::plain::{columns, count, padded, plain, shortened, some_of, wr
 const LONGEST_NAME: usize = 24;
 /// A picture of more lines than these is none at a terminal: any two of 30 nodes have their place.
 const MOST_LINES: usize = 60;
-/// Nor is one that goes on below more often than this, where only trouble is shown anyway.
-const MOST_BANDS: usize = 3;
+/// Where only trouble is shown, and alike rows as one, more lines than these have no pattern that an eye could see.
+const MOST_LINES_OF_TROUBLE: usize = 30;
+/// Nor has one that goes on below more often than this.
+const MOST_BANDS: usize = 2;
 
 /// Draws the matrix. Where it is wider than the terminal, the columns go on below.
 pub(super) fn picture(out: &mut String, grid: &Grid<'_>, blocks: &Blocks<'_, '_>, width: usize) {
@@ -22,6 +24,7 @@ pub(super) fn picture(out: &mut String, grid: &Grid<'_>, blocks: &Blocks<'_, '_>
     let margin = labels.iter().map(|label| columns(label)).max().unwrap_or(0);
     let bands = bands(&blocks.groups, width.saturating_sub(margin));
     let shown = if blocks.cut_down { MOST_BANDS } else { usize::MAX };
+    let most_lines = most_lines(blocks);
     for band in bands.iter().copied().take(shown) {
         let mut titles = padded("from \\ to", margin);
         let mut letters = padded("", margin);
@@ -33,18 +36,26 @@ pub(super) fn picture(out: &mut String, grid: &Grid<'_>, blocks: &Blocks<'_, '_>
         }
         let _ = writeln!(out, "{}", titles.trim_end());
         let _ = writeln!(out, "{}", letters.trim_end().dimmed());
-        for (line, label) in blocks.lines.iter().zip(&labels).take(MOST_LINES) {
+        for (line, label) in blocks.lines.iter().zip(&labels).take(most_lines) {
             out.push_str(&padded(label, margin));
             row(out, blocks, line, band);
         }
     }
-    let rows = blocks.lines.len().saturating_sub(MOST_LINES);
+    let rows = blocks.lines.len().saturating_sub(most_lines);
     let targets: usize = bands.iter().skip(shown).map(|band| band.len()).sum();
     let more = [(rows, "more row"), (targets, "more target")];
     let more = more.iter().filter(|(number, _)| *number > 0);
     let more: Vec<String> = more.map(|(number, what)| count(*number, what)).collect();
     if !more.is_empty() {
         let _ = writeln!(out, "and {}; -o html=FILE shows all", more.join(" and "));
+    }
+}
+
+fn most_lines(blocks: &Blocks<'_, '_>) -> usize {
+    if blocks.cut_down {
+        MOST_LINES_OF_TROUBLE
+    } else {
+        MOST_LINES
     }
 }
 
@@ -156,7 +167,7 @@ fn ranges(nodes: &[usize], shown: usize) -> String {
 /// What the marks mean that are in the picture.
 pub(super) fn marks_legend(out: &mut String, blocks: &Blocks<'_, '_>, width: usize) {
     let mut used: BTreeSet<Mark> = BTreeSet::new();
-    for line in blocks.lines.iter().take(MOST_LINES) {
+    for line in blocks.lines.iter().take(most_lines(blocks)) {
         for group in &blocks.groups {
             used.extend(
                 group
@@ -178,6 +189,27 @@ pub(super) fn marks_legend(out: &mut String, blocks: &Blocks<'_, '_>, width: usi
         .map(|letter| format!("{letter} {}", meanings[letter].meaning()));
     let entries: Vec<String> = entries.collect();
     wrap(out, "Marks     ", &entries.join(", "), width);
+}
+
+/// What the letters below the titles are, in the one line that a healthy run has left for it.
+pub(super) fn letters_legend(out: &mut String, blocks: &Blocks<'_, '_>, width: usize) {
+    let mut entries: Vec<&str> = Vec::new();
+    for (_, column) in blocks.groups.iter().flat_map(|group| &group.columns) {
+        let entry = match column {
+            Column::Node(_, OnNode::Pod) => "p pod",
+            Column::Node(_, OnNode::Host) => "h host",
+            Column::Node(_, OnNode::NodePort) => "n NodePorts",
+            Column::Api(0) | Column::Dns(_) => "s service",
+            Column::Application => "a resolv.conf",
+            Column::DnsEndpoint(_) => "1.. endpoints",
+            Column::Loopback => "o loopback",
+            Column::Api(_) | Column::Service(_) | Column::External(_) => continue,
+        };
+        if !entries.contains(&entry) {
+            entries.push(entry);
+        }
+    }
+    wrap(out, "", &entries.join(", "), width);
 }
 
 /// What the columns are.

@@ -5,9 +5,10 @@ use std::str::FromStr;
 
 use mesh_proto::Cause;
 
+use super::allowed::Allowed;
 use super::{FAULTS, Fault, FaultKind};
 use crate::options::Encapsulation;
-use crate::topology::{Role, Topology};
+use crate::topology::Topology;
 
 /// A fault as it was spelled, not yet set into a lab.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub enum FaultError {
         keys: String,
     },
     /// A value that it does not take.
-    #[error("{fault}: {key}={value}: expected {expected}")]
+    #[error("{fault}: {key}={}: expected {expected}", value.escape_debug())]
     Value {
         /// Which fault.
         fault: Cause,
@@ -130,53 +131,29 @@ impl FaultSpec {
             cause: self.kind.cause,
             values: self.values.clone(),
         };
-        for (key, expected) in self.kind.keys {
+        if let Some(needs) = needs(&fault, topology) {
+            return Err(FaultError::Needs {
+                fault: fault.cause,
+                needs,
+            });
+        }
+        for (key, _) in self.kind.keys {
             if !fault.has(key)
                 && let Some(value) = fault.default_of(key, topology)
             {
                 fault.values.insert((*key).to_owned(), value);
             }
-            if fault.has(key) && !is_good(&fault, key, topology) {
+            let allowed = Allowed::of(&fault, key, topology);
+            if fault.has(key) && !allowed.takes(fault.value(key)) {
                 return Err(FaultError::Value {
                     fault: fault.cause,
                     key: (*key).to_owned(),
                     value: fault.value(key).to_owned(),
-                    expected: (*expected).to_owned(),
+                    expected: allowed.to_string(),
                 });
             }
         }
-        match needs(&fault, topology) {
-            Some(needs) => Err(FaultError::Needs {
-                fault: fault.cause,
-                needs,
-            }),
-            None => Ok(fault),
-        }
-    }
-}
-
-fn is_good(fault: &Fault, key: &str, topology: &Topology) -> bool {
-    let value = fault.value(key);
-    let is_node = || topology.nodes.iter().any(|node| node.name.as_str() == value);
-    let number = || value.parse::<u32>().ok();
-    match key {
-        "node" if fault.cause == Cause::PodRoutesMissing => value == "all" || is_node(),
-        "node" if fault.cause == Cause::DnsEndpointDown => topology
-            .pods(Role::Dns)
-            .any(|(node, _)| node.name.as_str() == value),
-        "node" | "from" => is_node(),
-        "peer" => is_node() && value != fault.value("node"),
-        "to" => is_node() && value != fault.value("from"),
-        "direction" => matches!(value, "ingress" | "egress" | "both"),
-        "action" => matches!(value, "drop" | "reject"),
-        "how" => matches!(value, "silent" | "refused"),
-        "code" => matches!(value, "9" | "10" | "13"),
-        "protocol" => matches!(value, "icmp" | "tcp" | "udp"),
-        "service" => matches!(value, "api" | "dns"),
-        "share" => number().is_some_and(|share| (1..=100).contains(&share)),
-        "size" => number().is_some_and(|size| (576..=9_000).contains(&size)),
-        "port" => value.parse::<u16>().is_ok_and(|port| port > 0),
-        _ => false,
+        Ok(fault)
     }
 }
 

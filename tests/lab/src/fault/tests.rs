@@ -1,3 +1,5 @@
+use mesh_proto::Port;
+
 use super::*;
 use crate::options::{Encapsulation, LabOptions};
 
@@ -45,6 +47,30 @@ fn what_is_left_out_is_filled_in() {
 }
 
 #[test]
+fn what_is_left_out_fits_any_lab() {
+    let mut options = LabOptions::of_size(2).unwrap();
+    options.mtu = 1_000;
+    options.encapsulation = Encapsulation::Vxlan(Port(9440));
+    let topology = Topology::of(&options);
+    let filled = |text: &str| {
+        let spec: FaultSpec = text.parse().unwrap();
+        spec.in_lab(&topology).unwrap().to_string()
+    };
+    assert_eq!(filled("mtu-blackhole"), "mtu-blackhole:node=node-2,size=900");
+    assert_eq!(
+        filled("overlay-port-mismatch"),
+        "overlay-port-mismatch:node=node-2,port=9442",
+        "9441 is the responder's"
+    );
+    let one = self::topology(1);
+    let spec: FaultSpec = "one-way-loss".parse().unwrap();
+    assert_eq!(
+        spec.in_lab(&one).unwrap_err().to_string(),
+        "one-way-loss needs two nodes or more"
+    );
+}
+
+#[test]
 fn what_cannot_be_says_why() {
     let three = topology(3);
     let said = |text: &str| match text.parse::<FaultSpec>() {
@@ -63,11 +89,41 @@ fn what_cannot_be_says_why() {
         ("node-down:node", "node-down: \"node\" is not key=value"),
         (
             "node-down:node=node-9",
-            "node-down: node=node-9: expected NAME of a node",
+            "node-down: node=node-9: expected one of node-1, node-2, node-3",
         ),
         ("node-down:node=node-1,node=node-2", "node-down takes no \"node\""),
-        ("random-loss:share=101", "random-loss: share=101: expected"),
-        ("one-way-loss:from=node-1,to=node-1", "one-way-loss: to=node-1"),
+        (
+            "random-loss:share=101",
+            "random-loss: share=101: expected 1 to 100 percent",
+        ),
+        (
+            "one-way-loss:from=node-1,to=node-1",
+            "one-way-loss: to=node-1: expected one of node-2, node-3",
+        ),
+        (
+            "dns-endpoint-down:node=node-2",
+            "dns-endpoint-down: node=node-2: expected one of node-1, node-3",
+        ),
+        (
+            "overlay-port-mismatch:port=9441",
+            "overlay-port-mismatch: port=9441: expected a port from 1 to 65535 that the lab does not use (it uses 4789, 6443,",
+        ),
+        (
+            "overlay-port-mismatch:port=4789",
+            "overlay-port-mismatch: port=4789: expected a port",
+        ),
+        (
+            "mtu-blackhole:size=1500",
+            "mtu-blackhole: size=1500: expected 576 to 1499 bytes",
+        ),
+        (
+            "pod-routes-missing:node=x",
+            "pod-routes-missing: node=x: expected one of all, node-1, node-2, node-3",
+        ),
+        (
+            "api-server-down:how=gone",
+            "api-server-down: how=gone: expected one of silent, refused",
+        ),
         (
             "underlay-drops-pods",
             "underlay-drops-pods needs a lab without an overlay",

@@ -1,0 +1,87 @@
+//! How likely it is that loss alone, by chance, took all of a cell.
+
+use mesh_proto::{Observation, ProbeKind, Reason};
+
+use super::likelihood::{Losing, exponent};
+use super::loss::{LossSite, tries_of_a_flow};
+use super::model::Model;
+use super::symptom::Symptom;
+use crate::round::CellIndex;
+
+/// What a path loses: of round trips, and of flows.
+#[derive(Debug, Clone, Copy)]
+struct Shares {
+    packets: f64,
+    flows: f64,
+}
+
+/// For each cell the logarithm of the chance that it shows its symptom by the loss of the places it crosses; minus
+/// infinity where it crosses none.
+pub(super) fn chances(model: &Model<'_>, sites: &[LossSite]) -> Vec<f64> {
+    let mut shares = vec![
+        Shares {
+            packets: 0.0,
+            flows: 0.0
+        };
+        model.judged.len()
+    ];
+    for site in sites {
+        let share = cautious(site);
+        for cell in site.cells.keys() {
+            let of_cell = &mut shares[cell.0];
+            let so_far = match site.losing {
+                Losing::Packets => &mut of_cell.packets,
+                Losing::Flows => &mut of_cell.flows,
+            };
+            *so_far = 1.0 - (1.0 - *so_far) * (1.0 - share);
+        }
+    }
+    let of_a_flow = tries_of_a_flow(model);
+    let chance = |(number, shares): (usize, Shares)| {
+        let cell = CellIndex(number);
+        // What was refused or forbidden was not lost. A lost ARP request gives host unreachable.
+        let silent = matches!(
+            model.judged(cell).seen(),
+            None | Some(Reason::Timeout | Reason::DataStalled | Reason::HostUnreachable)
+        );
+        match &model.matrix.observations()[number] {
+            Some(seen) if silent => chance(model.kind(cell), model.symptom(cell), seen, shares, of_a_flow).ln(),
+            _ => f64::NEG_INFINITY,
+        }
+    };
+    shares.into_iter().enumerate().map(chance).collect()
+}
+
+/// The share is an estimate: two standard errors more, since a wrong culprit is worse than none.
+fn cautious(site: &LossSite) -> f64 {
+    let error = (site.share * (1.0 - site.share) / site.sample.max(1.0)).sqrt();
+    (site.share + 2.0 * error).min(0.999)
+}
+
+fn chance(
+    kind: ProbeKind,
+    symptom: Option<Symptom>,
+    seen: &Observation,
+    shares: Shares,
+    tries_of_a_flow: u32,
+) -> f64 {
+    let q = shares.packets;
+    let (flows, of_flow) = match kind {
+        // Large ones are tried four times before they count as lost.
+        ProbeKind::PathMtu if symptom == Some(Symptom::Large) => return q.powi(4),
+        ProbeKind::Icmp | ProbeKind::PathMtu => (1, q.powi(exponent(seen.sent))),
+        ProbeKind::Udp => (
+            (seen.sent / tries_of_a_flow).max(1),
+            q.powi(exponent(tries_of_a_flow.min(seen.sent))),
+        ),
+        ProbeKind::DnsUdp => (seen.sent, q),
+        ProbeKind::Tcp | ProbeKind::Tls | ProbeKind::DnsTcp => (seen.sent, stream(q)),
+    };
+    (1.0 - (1.0 - shares.flows) * (1.0 - of_flow)).powi(exponent(flows))
+}
+
+/// That a TCP connection does not get through in time: three SYNs fit into a time-out, then a dozen segments must pass,
+/// each of which is sent about four times in it (RFC 6298: the time between them doubles).
+fn stream(q: f64) -> f64 {
+    1.0 - (1.0 - q.powi(3)) * (1.0 - q.powi(4)).powi(12)
+}

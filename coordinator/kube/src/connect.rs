@@ -1,0 +1,224 @@
+//! Finds the cluster as kubectl does, and counts what it is asked.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::{Client, Config};
+use tower::{BoxError, Layer, Service};
+
+use crate::api_error::innermost;
+
+/// Which cluster, and as whom.
+#[derive(Debug, Clone, Default)]
+pub struct ConnectOptions {
+    /// The kubeconfig; else `$KUBECONFIG` (a list), `~/.kube/config`, or the service account of the pod that this runs in.
+    pub kubeconfig: Option<PathBuf>,
+    /// The context of it; else the current one.
+    pub context: Option<String>,
+}
+
+/// A cluster.
+#[derive(Clone)]
+pub struct Kube {
+    /// The client, whose requests are counted.
+    pub(crate) client: Client,
+    /// Where the API server is.
+    server: String,
+    /// Whether this runs in a pod of the cluster.
+    in_cluster: bool,
+    requests: Requests,
+}
+
+/// How many requests the API server got from us so far.
+#[derive(Debug, Clone, Default)]
+pub struct Requests(Arc<AtomicU64>);
+
+/// No cluster to talk to.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// No kubeconfig is there.
+    #[error(
+        "no cluster is configured: neither --kubeconfig nor KUBECONFIG nor ~/.kube/config is there, and this is no pod of \
+         a cluster"
+    )]
+    NoKubeconfig,
+    /// The kubeconfig cannot be used.
+    #[error("the kubeconfig{} cannot be used: {why}", shown(file.as_deref()))]
+    Kubeconfig {
+        /// Which file, where one was given.
+        file: Option<PathBuf>,
+        /// Why not.
+        why: String,
+    },
+    /// There is no such context in it.
+    #[error("the kubeconfig{} has no context {context:?}; it has {}", shown(file.as_deref()), named(known))]
+    NoContext {
+        /// Which file, where one was given.
+        file: Option<PathBuf>,
+        /// What was asked for.
+        context: String,
+        /// Those that are there.
+        known: Vec<String>,
+    },
+    /// The client cannot be made of it.
+    #[error("no client for {server}: {why}")]
+    Client {
+        /// The API server.
+        server: String,
+        /// Why not.
+        why: String,
+    },
+}
+
+fn shown(file: Option<&Path>) -> String {
+    file.map(|file| format!(" {}", file.display()))
+        .unwrap_or_default()
+}
+
+fn named(contexts: &[String]) -> String {
+    if contexts.is_empty() {
+        "none".to_owned()
+    } else {
+        contexts.join(", ")
+    }
+}
+
+/// Longer than that, and the API server is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Kube {
+    /// Reads the kubeconfig. Nothing is asked of the cluster yet.
+    pub async fn connect(options: &ConnectOptions) -> Result<Self, ConnectError> {
+        let (mut config, in_cluster) = config(options).await?;
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        let server = config.cluster_url.to_string();
+        let requests = Requests::default();
+        let builder =
+            kube::client::ClientBuilder::try_from(config).map_err(|error| ConnectError::Client {
+                server: server.clone(),
+                why: innermost(&error),
+            })?;
+        let client = builder.with_layer(&requests).build();
+        Ok(Self {
+            client,
+            server,
+            in_cluster,
+            requests,
+        })
+    }
+
+    /// The client, for what only asks.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Where the API server is.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// Whether this runs in a pod of the cluster, so that pods may be dialled.
+    pub fn is_in_cluster(&self) -> bool {
+        self.in_cluster
+    }
+
+    /// How many requests the API server got from us so far.
+    pub fn requests(&self) -> u64 {
+        self.requests.0.load(Ordering::Relaxed)
+    }
+}
+
+impl std::fmt::Debug for Kube {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kube")
+            .field("server", &self.server)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn config(options: &ConnectOptions) -> Result<(Config, bool), ConnectError> {
+    let file = options.kubeconfig.clone();
+    let bad = |error: &KubeconfigError| ConnectError::Kubeconfig {
+        file: file.clone(),
+        why: innermost(error),
+    };
+    let kubeconfig = match &options.kubeconfig {
+        Some(path) => Kubeconfig::read_from(path).map_err(|error| bad(&error))?,
+        None => match Kubeconfig::read() {
+            Ok(kubeconfig) => kubeconfig,
+            Err(error) if is_absent(&error) && options.context.is_none() => {
+                let config = Config::incluster().map_err(|_| ConnectError::NoKubeconfig)?;
+                return Ok((config, true));
+            }
+            Err(error) if is_absent(&error) => return Err(ConnectError::NoKubeconfig),
+            Err(error) => return Err(bad(&error)),
+        },
+    };
+    let known: Vec<String> = kubeconfig
+        .contexts
+        .iter()
+        .map(|context| context.name.clone())
+        .collect();
+    if let Some(context) = &options.context
+        && !known.contains(context)
+    {
+        return Err(ConnectError::NoContext {
+            file,
+            context: context.clone(),
+            known,
+        });
+    }
+    let choice = KubeConfigOptions {
+        context: options.context.clone(),
+        ..KubeConfigOptions::default()
+    };
+    let config = Config::from_custom_kubeconfig(kubeconfig, &choice).await;
+    Ok((config.map_err(|error| bad(&error))?, false))
+}
+
+fn is_absent(error: &KubeconfigError) -> bool {
+    match error {
+        KubeconfigError::FindPath => true,
+        KubeconfigError::ReadConfig(error, _) => error.kind() == std::io::ErrorKind::NotFound,
+        _ => false,
+    }
+}
+
+/// Counts requests on their way.
+#[derive(Debug, Clone)]
+pub struct Counted<S> {
+    inner: S,
+    requests: Requests,
+}
+
+impl<S> Layer<S> for Requests {
+    type Service = Counted<S>;
+
+    fn layer(&self, inner: S) -> Counted<S> {
+        Counted {
+            inner,
+            requests: self.clone(),
+        }
+    }
+}
+
+impl<S, R> Service<R> for Counted<S>
+where
+    S: Service<R, Error = BoxError>,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: R) -> S::Future {
+        self.requests.0.fetch_add(1, Ordering::Relaxed);
+        self.inner.call(request)
+    }
+}

@@ -1,0 +1,26 @@
+//! The ground `kube`: agents as pods of a Kubernetes cluster. The only crate of mesh that knows Kubernetes.
+//!
+//! What a cluster says is read into plain types by pure functions ([`discover`], [`standing`]), and what is made there is
+//! written by pure functions (`objects`); thin drivers around them list, watch, apply and delete.
+
+mod alive;
+mod api_error;
+mod cleanup;
+mod connect;
+mod deploy;
+pub mod discover;
+mod forward;
+mod objects;
+mod raise;
+mod rights;
+pub mod standing;
+
+pub use self::alive::{Alive, AliveError};
+pub use self::api_error::ApiError;
+pub use self::cleanup::{Cleaned, CleanupError, clean_up, remove};
+pub use self::connect::{ConnectError, ConnectOptions, Kube, Requests};
+pub use self::deploy::{DeployError, Deployed, NodePorts, deploy};
+pub use self::forward::{ForwardError, forward};
+pub use self::objects::{Blueprint, Keys, LINK_SERVER_NAME, RunId, Toleration, manifests};
+pub use self::raise::{RaiseOptions, Raised, raise};
+pub use self::rights::{Missing, RIGHTS, Right, RightsError, check_rights};

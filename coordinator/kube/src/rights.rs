@@ -1,0 +1,245 @@
+//! The rights that a run needs, in one list: they are asked for before anything is made, the manifest in `deploy/` is
+//! written from them, and a test compares.
+
+use futures_util::future::try_join_all;
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+};
+use kube::api::{Api, PostParams};
+
+use crate::{ApiError, Kube};
+
+/// One kind of object, what is done to it, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Right {
+    /// The API group; empty for the core.
+    pub group: &'static str,
+    /// In the plural, with a subresource after a slash: `pods/log`.
+    pub resource: &'static str,
+    /// What is done.
+    pub verbs: &'static [&'static str],
+    /// Where.
+    pub place: Place,
+    /// What for, in words.
+    pub reason: &'static str,
+}
+
+/// Where a right is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Objects of the whole cluster.
+    Cluster,
+    /// Whatever namespace they stand in.
+    Everywhere,
+    /// The namespace of the run.
+    Run,
+    /// The same, only where the run makes its own namespace.
+    OwnNamespace,
+}
+
+const fn right(
+    group: &'static str,
+    resource: &'static str,
+    verbs: &'static [&'static str],
+    place: Place,
+    reason: &'static str,
+) -> Right {
+    Right {
+        group,
+        resource,
+        verbs,
+        place,
+        reason,
+    }
+}
+
+/// All that `mesh run` needs. What discovery reads besides (pods and settings of network plug-ins) is a hint, and left out
+/// where it is forbidden.
+pub const RIGHTS: &[Right] = &[
+    right("", "nodes", &["list"], Place::Cluster, "which nodes there are"),
+    right(
+        "",
+        "namespaces",
+        &["create", "delete", "list", "patch", "watch"],
+        Place::OwnNamespace,
+        "a namespace for the run",
+    ),
+    right(
+        "",
+        "services",
+        &["get", "list"],
+        Place::Everywhere,
+        "the API service and kube-dns",
+    ),
+    right(
+        "discovery.k8s.io",
+        "endpointslices",
+        &["list"],
+        Place::Everywhere,
+        "where these lead",
+    ),
+    right(
+        "",
+        "pods",
+        &["list", "watch"],
+        Place::Run,
+        "whether agents came up",
+    ),
+    right("", "events", &["list", "watch"], Place::Run, "why they did not"),
+    right(
+        "",
+        "pods/log",
+        &["get"],
+        Place::Run,
+        "the last words of an agent that crashed",
+    ),
+    right(
+        "",
+        "pods/portforward",
+        &["create", "get"],
+        Place::Run,
+        "to reach agents where the network is broken",
+    ),
+    right(
+        "apps",
+        "daemonsets",
+        &["create", "delete", "list", "patch", "watch"],
+        Place::Run,
+        "an agent on each node",
+    ),
+    right(
+        "",
+        "services",
+        &["create", "delete", "list", "patch"],
+        Place::Run,
+        "two NodePort services to probe",
+    ),
+    right(
+        "",
+        "secrets",
+        &["create", "delete", "list", "patch"],
+        Place::Run,
+        "the run's own keys",
+    ),
+    right(
+        "coordination.k8s.io",
+        "leases",
+        &["create", "delete", "list", "patch"],
+        Place::Run,
+        "to tell a run that lives from one that was killed",
+    ),
+];
+
+/// Rights that are missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// The verb.
+    pub verb: &'static str,
+    /// The resource, with its group.
+    pub resource: String,
+    /// Where; `None` for the whole cluster.
+    pub namespace: Option<String>,
+    /// What it is needed for.
+    pub reason: &'static str,
+}
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            verb,
+            resource,
+            namespace,
+            reason,
+        } = self;
+        let place = match namespace {
+            Some(namespace) => format!("in namespace {namespace}"),
+            None => "in the whole cluster".to_owned(),
+        };
+        write!(f, "{verb} {resource} {place} ({reason})")
+    }
+}
+
+/// Why a run may not be.
+#[derive(Debug, thiserror::Error)]
+pub enum RightsError {
+    /// The API server could not be asked.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// These rights are missing.
+    #[error(
+        "you lack rights that a run needs:\n  {}\ndeploy/rbac.yaml grants them, and nothing else",
+        listed(missing)
+    )]
+    Missing {
+        /// Which.
+        missing: Vec<Missing>,
+    },
+}
+
+fn listed(missing: &[Missing]) -> String {
+    missing
+        .iter()
+        .map(Missing::to_string)
+        .collect::<Vec<_>>()
+        .join("\n  ")
+}
+
+/// Asks for each right; nothing is made. `namespace` is the one that the run stands in, `own` whether it makes that.
+pub async fn check_rights(kube: &Kube, namespace: &str, own: bool) -> Result<(), RightsError> {
+    let reviews = Api::<SelfSubjectAccessReview>::all(kube.client.clone());
+    let asked = RIGHTS
+        .iter()
+        .filter(|right| own || right.place != Place::OwnNamespace)
+        .flat_map(|right| right.verbs.iter().map(move |verb| (right, *verb)));
+    let answers = asked.map(|(right, verb)| {
+        let (attributes, missing) = question(right, verb, namespace);
+        let reviews = &reviews;
+        async move {
+            let review = SelfSubjectAccessReview {
+                spec: SelfSubjectAccessReviewSpec {
+                    resource_attributes: Some(attributes),
+                    ..SelfSubjectAccessReviewSpec::default()
+                },
+                ..SelfSubjectAccessReview::default()
+            };
+            let review = reviews.create(&PostParams::default(), &review).await;
+            let review = review.map_err(ApiError::of("ask what you may do"))?;
+            let allowed = review.status.is_some_and(|status| status.allowed);
+            Ok::<_, RightsError>((!allowed).then_some(missing))
+        }
+    });
+    let missing: Vec<Missing> = try_join_all(answers).await?.into_iter().flatten().collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(RightsError::Missing { missing })
+    }
+}
+
+fn question(right: &Right, verb: &'static str, namespace: &str) -> (ResourceAttributes, Missing) {
+    let (resource, subresource) = match right.resource.split_once('/') {
+        Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
+        None => (right.resource, None),
+    };
+    let namespace = matches!(right.place, Place::Run).then(|| namespace.to_owned());
+    let group = if right.group.is_empty() {
+        String::new()
+    } else {
+        format!(".{}", right.group)
+    };
+    let missing = Missing {
+        verb,
+        resource: format!("{}{group}", right.resource),
+        namespace: namespace.clone(),
+        reason: right.reason,
+    };
+    let attributes = ResourceAttributes {
+        group: Some(right.group.to_owned()),
+        resource: Some(resource.to_owned()),
+        subresource,
+        verb: Some(verb.to_owned()),
+        namespace,
+        ..ResourceAttributes::default()
+    };
+    (attributes, missing)
+}

@@ -1,0 +1,163 @@
+//! `mesh run` on a cluster: ask for rights, discover, raise agents, probe, report, take everything down.
+
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args};
+use mesh_kube::Toleration;
+use mesh_proto::Plane;
+use tokio::time::Instant;
+
+use crate::cli::{self, KubeArgs, ProbeArgs, Span};
+use crate::command;
+use crate::drive::{Interrupt, Progress, RunSecret, drive};
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+use crate::ground::kube::{Ground, Wanted};
+use crate::image::DEFAULT_IMAGE;
+use crate::link::LinkMeans;
+use crate::output::Outputs;
+
+/// Flags of `mesh run` on a cluster.
+#[derive(Debug, Args)]
+pub(super) struct ClusterArgs {
+    #[command(flatten)]
+    kube: KubeArgs,
+
+    /// Only nodes with these labels, as kubectl -l takes them
+    #[arg(short = 'l', long, env = "MESH_SELECTOR", value_name = "SELECTOR")]
+    selector: Option<String>,
+
+    /// The image that agents run: this program, see `mesh image`
+    #[arg(long, env = "MESH_IMAGE", value_name = "IMAGE", default_value = DEFAULT_IMAGE)]
+    image: String,
+
+    /// The networks to probe from and to: pod, host or both
+    #[arg(
+        long,
+        env = "MESH_PLANES",
+        value_name = "PLANES",
+        value_delimiter = ',',
+        default_value = "pod,host"
+    )]
+    planes: Vec<Plane>,
+
+    /// Stand on tainted nodes only where this fits, KEY[=VALUE][:EFFECT]; may be repeated [default: tolerate everything]
+    #[arg(
+        long = "toleration",
+        env = "MESH_TOLERATIONS",
+        value_name = "TOLERATION",
+        value_delimiter = ','
+    )]
+    tolerations: Vec<Toleration>,
+
+    /// The priority class of the agents' pods
+    #[arg(long, env = "MESH_PRIORITY_CLASS", value_name = "NAME")]
+    priority_class: Option<String>,
+
+    /// Where agents answer probes, the port above where they take orders [default: two of 19440 to 19839]
+    #[arg(long, env = "MESH_RESPONDER_PORT", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..65_535))]
+    responder_port: Option<u16>,
+
+    /// Make no NodePort services, and probe none
+    #[arg(long, env = "MESH_NO_NODE_PORTS", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
+    no_node_ports: bool,
+
+    /// How long agents may take to come up; those that have not by then are unknown, with the reason
+    #[arg(long, env = "MESH_WAIT", value_name = "DURATION", default_value = "1m")]
+    wait: Span,
+
+    /// Print the objects that a run would make (YAML), and make none
+    #[arg(long, action = ArgAction::SetTrue)]
+    dry_run: bool,
+}
+
+/// Runs once on the cluster.
+pub(super) fn run(args: &ClusterArgs, probe: &ProbeArgs) -> Result<ExitCode, Failure> {
+    let outputs = if args.dry_run {
+        None
+    } else {
+        Some(probe.output.open()?)
+    };
+    let secret = RunSecret::draw().map_err(Failure::could_not_run)?;
+    let interrupt = command::listen_for_signals()?;
+    command::runtime()?.block_on(async {
+        match outputs {
+            Some(outputs) => over_cluster(args, probe, secret, interrupt, outputs).await,
+            None => dry_run(args, &secret).await,
+        }
+    })
+}
+
+impl ClusterArgs {
+    fn wanted(&self, secret: &RunSecret, timeout: Duration) -> Wanted {
+        Wanted {
+            run: secret.id().to_owned(),
+            namespace: self.kube.namespace.clone(),
+            selector: self.selector.clone(),
+            image: self.image.clone(),
+            planes: self.planes.clone(),
+            tolerations: (!self.tolerations.is_empty()).then(|| self.tolerations.clone()),
+            priority_class: self.priority_class.clone(),
+            responder_port: self.responder_port,
+            node_ports: !self.no_node_ports,
+            wait: self.wait.0.min(timeout),
+            longest: timeout + self.wait.0,
+        }
+    }
+}
+
+async fn dry_run(args: &ClusterArgs, secret: &RunSecret) -> Result<ExitCode, Failure> {
+    let kube = args.kube.connect().await?;
+    let ground = Ground::survey(kube, args.wanted(secret, Duration::ZERO)).await?;
+    command::version::print(ground.manifests()?.as_bytes())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what raising took is taken off the time that is left for the rest"
+)]
+async fn over_cluster(
+    args: &ClusterArgs,
+    probe: &ProbeArgs,
+    secret: RunSecret,
+    mut interrupt: Interrupt,
+    outputs: Outputs,
+) -> Result<ExitCode, Failure> {
+    let began = Instant::now();
+    let progress = Progress::on_terminal();
+    progress.phase("asking the cluster what it is made of");
+    let survey = async {
+        let kube = args.kube.connect().await?;
+        Ground::survey(kube, args.wanted(&secret, probe.timeout.0)).await
+    };
+    let mut ground = tokio::select! {
+        ground = survey => ground?,
+        () = interrupt.wait() => {
+            progress.finish();
+            return Ok(ExitCode::Interrupted);
+        }
+    };
+    let raised = ground.raise(&mut interrupt, &progress).await;
+    let report = match raised {
+        Ok((raised, tls)) => {
+            let mut options = probe.drive_options(LinkMeans {
+                tls: Some(tls),
+                kube: Some(ground.kube().clone()),
+            });
+            options.timeout = options.timeout.saturating_sub(began.elapsed());
+            Ok(drive(raised, secret, &options, interrupt.clone(), &progress).await)
+        }
+        Err(failure) => Err(failure),
+    };
+    progress.phase("removing what the run made");
+    let removed = ground.remove().await;
+    progress.finish();
+    if let Err(error) = removed {
+        cli::tell(format!("{error}; `mesh cleanup` removes the rest"));
+    }
+    tracing::info!(requests = ground.kube().requests(), "asked of the API server");
+    let report = report?;
+    outputs.write(&report)?;
+    Ok(ExitCode::of(&report))
+}
