@@ -4,12 +4,14 @@ CARGO ?= cargo
 TARGET := x86_64-unknown-linux-gnu
 # Where cargo puts what it builds.
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CARGO_BUILD_TARGET_DIR),target)
+STATIC = $(TARGET_DIR)/$(TARGET)/release/mesh
+E2E_FLAGS ?=
 LAB_NODES ?= 3
 # What the lab needs of the system; what the tests need besides.
 LAB_TOOLS := ip:iproute2 nft:nftables iptables-restore:iptables cc:gcc
 TEST_TOOLS := $(LAB_TOOLS) dnsmasq:dnsmasq-base socat:socat openssl:openssl python3:python3
 
-.PHONY: lab test lint build release static bench tools-lab tools-test docs
+.PHONY: lab test e2e lint build release static bench tools-lab tools-test docs
 
 ## Raise a lab, run the mesh over it, show the matrix, take it down.
 lab: tools-lab release
@@ -19,6 +21,12 @@ lab: tools-lab release
 test: tools-test lint build
 	$(CARGO) test --workspace --locked
 	tests/run-as-ordinary-user $(TARGET_DIR)/debug/mesh
+
+## Scenarios on the cluster of the current kubeconfig, whose nodes must have (or be able to pull) the image. E2E_FLAGS may name
+## the tool that made a throw-away cluster (--cluster TOOL): then the image is loaded, and faults are raised as well.
+e2e: static
+	$(STATIC) image -o $(TARGET_DIR)/mesh.tar
+	tests/e2e/cluster/run $(STATIC) $(TARGET_DIR)/mesh.tar $(E2E_FLAGS)
 
 ## Format, lints, docs, dependencies, each crate alone.
 lint:

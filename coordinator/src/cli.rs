@@ -114,7 +114,7 @@ pub(crate) struct BadLogFilter {
 /// Logs go to stderr: stdout holds the result only.
 pub(crate) fn log_to_stderr(verbose: u8) -> Result<(), BadLogFilter> {
     let default = match verbose {
-        0 => "error",
+        0 => "error,kube_client=off,kube_runtime=off",
         1 => "mesh=info,mesh_probe=info,mesh_lab=info",
         _ => "mesh=debug,mesh_probe=debug,mesh_lab=debug",
     };

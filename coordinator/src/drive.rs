@@ -117,6 +117,7 @@ pub(crate) async fn drive(
 
     tracing::info!(agents = connected.links.len(), "probing");
     probe::probe_all(&mut matrix, &connected.links, &secret, &mut clock, progress).await;
+    note_who_left(&mut matrix, &options.means).await;
     let notes = look::look_all(&mut matrix, &connected.links, &secret, &mut clock, progress).await;
     progress.finish();
 
@@ -130,6 +131,21 @@ pub(crate) async fn drive(
         interrupted: clock.was_interrupted(),
         notes,
     })
+}
+
+/// Agents that were lost may have been taken away with their nodes.
+async fn note_who_left(matrix: &mut Matrix, means: &LinkMeans) {
+    let Some(kube) = means.kube.as_ref().filter(|_| matrix.has_lost_agents()) else {
+        return;
+    };
+    match mesh_kube::nodes(kube).await {
+        Ok(there) => {
+            let nodes = matrix.round().roster().nodes.iter().map(|node| node.name.clone());
+            let left: Vec<_> = nodes.filter(|node| !there.contains(node)).collect();
+            left.into_iter().for_each(|node| matrix.left(node));
+        }
+        Err(error) => tracing::warn!(%error, "whether nodes left is not known"),
+    }
 }
 
 /// Numbers agents in the order of the roster.

@@ -25,7 +25,7 @@ use mesh_proto::Report;
 pub(crate) enum Format {
     /// The verdict, findings and the matrix, for people
     Table,
-    /// The table, every cell that is not reachable, and round-trip times
+    /// The table, every cell that is not well, and round-trip times
     Wide,
     /// The whole report, for programs
     Json,
@@ -68,7 +68,7 @@ pub(crate) fn render(report: &Report, format: Format, width: usize, out: &mut dy
     }
 }
 
-pub(crate) use self::place::{place, source, target, why};
+pub(crate) use self::place::{place, source, why};
 pub(crate) use self::plain::{count, plain, some_of, wrap};
 pub(crate) use self::wide::listing;
 

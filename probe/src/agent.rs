@@ -89,6 +89,10 @@ pub async fn run_agent(
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
 
+    // Wrong files are told before anything is opened.
+    let tls = config.tls.as_ref().map(tls_files::server).transpose()?;
+    let api_ca = config.api_ca.as_deref().map(tls_files::api_ca).transpose()?;
+
     let runs = Arc::new(Mutex::new(Runs::default()));
     let responder = Responder::bind(config.responder_address, config.responder_port.0).map_err(|source| {
         AgentError::Responder {
@@ -101,12 +105,7 @@ pub async fn run_agent(
         engine: DatagramEngine::start(clock),
         clock,
         resolv_conf: config.resolv_conf.clone().into(),
-        api_ca: config
-            .api_ca
-            .as_deref()
-            .map(tls_files::api_ca)
-            .transpose()?
-            .map(Arc::new),
+        api_ca: api_ca.map(Arc::new),
     };
     let service = Service::new(identity.clone(), config.responder_port, runs.clone(), means);
     let server = AgentServer::new(service).max_decoding_message_size(MAX_MESSAGE);
@@ -122,8 +121,8 @@ pub async fn run_agent(
             end_first(serving, shutdown).await
         }
         ListenAddress::Tcp(address) => {
-            let tls = config.tls.as_ref().ok_or(AgentError::NoTls)?;
-            let mut builder = Server::builder().tls_config(tls_files::server(tls)?)?;
+            let tls = tls.ok_or(AgentError::NoTls)?;
+            let mut builder = Server::builder().tls_config(tls)?;
             let listener = TcpListener::bind(address)
                 .await
                 .map_err(|source| AgentError::Listen {

@@ -27,6 +27,8 @@ mod tcp;
 #[cfg(test)]
 mod test_place;
 mod tls;
+mod tls_files;
 
 pub use self::agent::{AgentError, run_agent};
 pub use self::config::{AgentConfig, DEFAULT_RESPONDER_PORT, ListenAddress, TlsFiles};
+pub use self::tls_files::TlsFileError;

@@ -43,8 +43,8 @@ pub(crate) fn server(files: &TlsFiles) -> Result<ServerTlsConfig, TlsFileError> 
     let key_text = read("--tls-key", key)?;
     roots("--tls-ca", ca, &ca_text)?;
     let chain = certificates("--tls-cert", cert, &cert_text)?;
-    let own_key =
-        PrivateKeyDer::from_pem_slice(&key_text).map_err(|error| unusable("--tls-key", key, words(&error)))?;
+    let own_key = PrivateKeyDer::from_pem_slice(&key_text)
+        .map_err(|error| unusable("--tls-key", key, words(&error)))?;
     rustls::ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(chain, own_key)

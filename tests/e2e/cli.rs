@@ -62,11 +62,14 @@ const BAD: &[Bad] = &[
     bad(&["rum"], 2, &["unrecognized subcommand 'rum'", "'run'"]),
     bad(&["run", "--inventroy", "x"], 2, &["--inventroy", "--inventory"]),
     bad(
-        &["run", "--kubeconfig", "x"],
+        &["run", "--kubeconfig", "/nonexistent/config"],
         2,
-        &["unexpected argument '--kubeconfig'"],
+        &[
+            "the kubeconfig /nonexistent/config cannot be used",
+            "No such file",
+        ],
     ),
-    bad(&["run"], 4, &["--inventory FILE", "mesh lab run", "Kubernetes"]),
+    bad(&["run"], 4, &["no cluster is configured", "--kubeconfig"]),
     bad(
         &["run", "--timeout", "0"],
         2,
@@ -134,6 +137,131 @@ const BAD: &[Bad] = &[
             &["--tls-ca", "/nonexistent/ca", "No such file"],
         )
     },
+    bad(
+        &["run", "--probe-timeout", "1ms"],
+        2,
+        &["--probe-timeout", "expected 100ms to 1m"],
+    ),
+    bad(&["run", "--probe-timeout", "99ms"], 2, &["expected 100ms to 1m"]),
+    bad(
+        &["run", "--inventory", "/dev/zero"],
+        2,
+        &["/dev/zero", "larger than 16 MiB"],
+    ),
+    Bad {
+        environment: &[("MESH_LOG", "[[[")],
+        ..bad(
+            &["version"],
+            2,
+            &["MESH_LOG: `[[[` is no filter", "info,mesh_probe=debug"],
+        )
+    },
+    Bad {
+        environment: &[("MESH_LOG", "mesh=loud")],
+        ..bad(&["version"], 2, &["MESH_LOG: `mesh=loud` is no filter"])
+    },
+    Bad {
+        stdin: "agents: [{node: a, plane: pod, address: '::1', link: 'unix:/a'}]\ncluster: {api: {address: '::1', port: \"443\"}}",
+        ..bad(
+            &["run", "--inventory", "-"],
+            2,
+            &["cluster.api.port: found `443`, expected a port, 1 to 65535 (a number, without quotes)"],
+        )
+    },
+    Bad {
+        stdin: "agents: [{node: a/pod, plane: pod, address: '::1', link: 'unix:/a'}]",
+        ..bad(
+            &["run", "--inventory", "-"],
+            2,
+            &["agents[0].node: found `a/pod`"],
+        )
+    },
+    bad(
+        &["lab", "run", "--node-cidr", "127.0.0.0/8"],
+        2,
+        &["--node-cidr 127.0.0.0/8 cannot be used", "loopback"],
+    ),
+    bad(
+        &["lab", "run", "--pod-cidr", "224.0.0.0/8"],
+        2,
+        &["--pod-cidr 224.0.0.0/8", "multicast"],
+    ),
+    bad(
+        &["lab", "run", "--service-cidr", "169.254.0.0/16"],
+        2,
+        &["--service-cidr", "link-local"],
+    ),
+    bad(
+        &["lab", "run", "--fault", "overlay-port-mismatch:port=9441"],
+        2,
+        &["port=9441: expected a port from 1 to 65535 that the lab does not use"],
+    ),
+    bad(
+        &["lab", "run", "--fault", "overlay-port-mismatch:port=4789"],
+        2,
+        &["port=4789: expected a port"],
+    ),
+    bad(
+        &["lab", "run", "--fault", "random-loss:share=101"],
+        2,
+        &["share=101: expected 1 to 100 percent"],
+    ),
+    bad(
+        &["lab", "run", "--fault", "dns-endpoint-down:node=node-2"],
+        2,
+        &["node=node-2: expected one of node-1, node-3"],
+    ),
+    bad(
+        &["lab", "run", "--node-names", "fabric,b"],
+        2,
+        &["cannot be called fabric"],
+    ),
+    bad(
+        &["lab", "run", "--node-names", "a,.."],
+        2,
+        &["cannot be called .."],
+    ),
+    bad(
+        &["lab", "run", "--node-names", "../a"],
+        2,
+        &["--node-names", "it has a slash"],
+    ),
+    bad(
+        &["lab", "run", "--node-names", "a\u{202e}b"],
+        2,
+        &["turns the writing direction"],
+    ),
+    bad(
+        &[
+            "probe",
+            "--node",
+            "a",
+            "--plane",
+            "pod",
+            "--listen",
+            "tcp:127.0.0.1:9",
+            "--tls-ca",
+            "/dev/null",
+            "--tls-cert",
+            "c",
+            "--tls-key",
+            "k",
+        ],
+        2,
+        &["--tls-cert c: No such file"],
+    ),
+    bad(&["image"], 2, &["--output"]),
+    bad(
+        &["image", "-o", "/nonexistent/x.tar"],
+        4,
+        &["cannot write the image", "create the directory"],
+    ),
+    bad(&["image", "-o", "-"], 4, &["not static", "make static"]),
+    bad(
+        &["image", "-o", "x", "--image", "localhost/Mesh"],
+        2,
+        &["'Mesh' cannot be part of a name"],
+    ),
     bad(&["completion", "klingon"], 2, &["klingon", "bash", "zsh", "fish"]),
     bad(&["version", "-o", "xml"], 2, &["xml", "json, yaml"]),
 ];
@@ -238,6 +366,70 @@ fn as_a_plugin_of_kubectl_it_is_named_so() {
     let help = Command::new(&plugin).args(["run", "--help"]).output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     assert!(help.contains("Usage: kubectl mesh run"), "{help}");
+}
+
+#[test]
+fn a_log_that_cannot_be_written_costs_nothing() {
+    let full = || Stdio::from(std::fs::File::options().write(true).open("/dev/full").unwrap());
+    for stderr in [full(), Stdio::piped()] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_mesh"))
+            .args(["-vv", "run", "--inventory", "-", "-o", "json"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .spawn()
+            .unwrap();
+        drop(child.stderr.take());
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(GOOD_INVENTORY.as_bytes())
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(3));
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["verdict"], "unknown");
+    }
+}
+
+#[test]
+fn help_that_cannot_be_written_is_told() {
+    for arguments in [
+        &["--help"][..],
+        &["run", "--help"],
+        &["--version"],
+        &["completion", "bash"],
+        &["version"],
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_mesh"))
+            .args(arguments)
+            .stdout(std::fs::File::options().write(true).open("/dev/full").unwrap())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{arguments:?}: {said}");
+        assert_eq!(said.matches("No space left").count(), 1, "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_is_told_once() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let arguments = [
+        "probe",
+        "--node",
+        "a",
+        "--plane",
+        "pod",
+        "--listen",
+        "unix:/nonexistent/a",
+    ];
+    let responder = ["--responder-address", "127.0.0.1", "--responder-port", &port];
+    let ended = mesh(&[&arguments[..], &responder].concat(), &[], "");
+    assert_eq!(ended.code, Some(4), "{}", ended.stderr);
+    assert_eq!(ended.stderr.matches("in use").count(), 1, "{}", ended.stderr);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
 
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Output};
 use std::sync::{Mutex, PoisonError};
 
 use mesh_lab::{Encapsulation, Fault, FaultSpec, LabOptions, Topology};
@@ -46,7 +47,21 @@ fn run(flags: &str, faults: &[String]) -> (Option<i32>, Value) {
     let report = serde_json::from_slice(&output.stdout);
     let report: Value = report.unwrap_or_else(|error| panic!("{flags} {faults:?}: {error}: {said}"));
     fits_schema(&report);
+    is_read_again(&output);
     (output.status.code(), report)
+}
+
+/// Every report is accepted by `mesh report`, which ends as the run did.
+fn is_read_again(ended: &Output) {
+    let mut saved = tempfile::NamedTempFile::new().unwrap();
+    saved.write_all(&ended.stdout).unwrap();
+    let again = Command::new(MESH)
+        .arg("report")
+        .arg(saved.path())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&again.stderr), "");
+    assert_eq!(again.status.code(), ended.status.code());
 }
 
 /// Every report is valid against the schema that is committed.

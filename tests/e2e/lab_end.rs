@@ -76,6 +76,47 @@ fn ctrl_c_reports_what_is_known_and_leaves_nothing() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 
+/// A terminal's Ctrl-C goes to the whole process group. It may come at any moment while the lab is raised.
+#[test]
+fn ctrl_c_in_a_terminal_while_the_lab_is_raised_is_no_failure() {
+    // `bridge` runs once for each node: it signals the group that `mesh` leads, and only then does its work.
+    let folder = tempfile::tempdir().unwrap();
+    let script =
+        "#!/bin/sh\nkill -s INT -- \"-$GROUP\"\nPATH=/usr/sbin:/sbin:/usr/bin:/bin exec bridge \"$@\"\n";
+    let tool = folder.path().join("bridge");
+    std::fs::write(&tool, script).unwrap();
+    std::fs::set_permissions(&tool, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/sbin:/sbin:/usr/bin:/bin", folder.path().display());
+    let output = Command::new("setsid")
+        .args([
+            "--wait",
+            "sh",
+            "-c",
+            "export GROUP=$$; exec \"$0\" lab run --nodes 2",
+            MESH,
+        ])
+        .env("PATH", path)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("interrupted while the lab was raised"), "{said}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn the_log_level_does_not_change_the_verdict() {
+    let output = Command::new(MESH)
+        .args(["lab", "run", "--nodes", "2", "-o", "json"])
+        .env("MESH_LOG", "trace")
+        .stderr(Stdio::null())
+        .output()
+        .unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["verdict"], "reachable", "{report}");
+    assert_eq!(output.status.code(), Some(0));
+}
+
 fn refused(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
@@ -95,6 +136,7 @@ fn a_missing_tool_is_named_with_its_package() {
         said.contains("cannot run ip") && said.contains("apt-get install iproute2"),
         "{said}"
     );
+    assert_eq!(said.matches("No such file").count(), 1, "{said}");
 }
 
 #[test]
@@ -161,4 +203,44 @@ fn a_lab_stays_until_it_is_taken_down() {
     let (code, _, error) = with("down", &[]);
     assert_eq!(code, Some(4));
     assert!(error.contains("mesh lab up --name stays"), "{error}");
+}
+
+#[test]
+fn what_a_killed_lab_left_is_taken_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let mesh = |command: &str, rest: &[&str]| {
+        let output = Command::new(MESH)
+            .args(["lab", command, "--name", "killed"])
+            .args(rest)
+            .env("XDG_RUNTIME_DIR", folder.path())
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (code, _, error) = mesh("up", &["--nodes", "1"]);
+    assert_eq!(code, Some(0), "{error}");
+    let home = folder.path().join("mesh-lab/killed");
+    let state = std::fs::read_to_string(home.join("lab.json")).unwrap();
+    let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+    let holder = state["pid"].as_u64().unwrap().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-s", "KILL", &holder])
+            .status()
+            .unwrap()
+            .success()
+    );
+    // Its lock ends with it.
+    std::fs::File::open(home.join("lock")).unwrap().lock().unwrap();
+
+    let (code, said, error) = mesh("down", &[]);
+    assert_eq!(code, Some(0), "{error}");
+    assert!(said.contains("killed had left is removed"), "{said}");
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        0,
+        "no file is left"
+    );
+    assert_eq!(mesh("down", &[]).0, Some(4), "nothing is there any more");
 }

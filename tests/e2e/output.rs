@@ -150,6 +150,103 @@ fn a_full_disk_is_told_and_a_reader_that_went_away_is_not() {
 }
 
 #[test]
+fn a_pipe_that_nobody_reads_is_told_and_one_that_is_read_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = report(folder.path(), "r", "reachable", "reachable");
+    let pipe = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let to_pipe = format!("json={}", pipe.display());
+    let (code, stdout, stderr) = ended(mesh(&["report", &file, "-o", &to_pipe]));
+    assert_eq!((code, stdout.as_str()), (Some(4), ""));
+    assert!(
+        stderr.contains("pipe: No such device") && stderr.contains("start what reads it"),
+        "{stderr}"
+    );
+
+    // A reader that is there before: opened for both, so that it waits for nobody.
+    let both = File::options().read(true).write(true).open(&pipe).unwrap();
+    let (code, _, stderr) = ended(mesh(&["report", &file, "-o", &to_pipe]));
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let mut begin = [0; 12];
+    std::io::Read::read_exact(&mut &both, &mut begin).unwrap();
+    assert_eq!(&begin, b"{\n  \"schema\"");
+}
+
+#[test]
+fn descriptors_of_the_caller_are_written_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = report(folder.path(), "r", "reachable", "reachable");
+    let script = |script: &str| {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", script, env!("CARGO_BIN_EXE_mesh"), &file])
+            .env_clear()
+            .current_dir(folder.path());
+        ended(command)
+    };
+    // What stood in the file before, and what comes after, stays.
+    let (code, stdout, stderr) =
+        script("{ echo before >&7; \"$0\" report \"$1\" -o json=/dev/fd/7; echo after >&7; } 7>seven");
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert!(stdout.starts_with("REACHABLE: "), "{stdout}");
+    let seven = fs::read_to_string(folder.path().join("seven")).unwrap();
+    assert!(
+        seven.starts_with("before\n{") && seven.ends_with("}\nafter\n"),
+        "{seven}"
+    );
+
+    let (code, stdout, _) = script("\"$0\" report \"$1\" -o json=/dev/stdout");
+    assert_eq!(code, Some(0));
+    assert!(
+        serde_json::from_str::<Value>(&stdout).is_ok(),
+        "JSON alone: {stdout}"
+    );
+    let (code, _, stderr) = script("\"$0\" report \"$1\" -o json=/dev/fd/7");
+    assert_eq!(code, Some(4));
+    assert!(stderr.contains("/dev/fd/7: Bad file descriptor"), "{stderr}");
+    let (code, ..) = script("\"$0\" report \"$1\" -o json=/dev/fd/7 7</dev/null");
+    assert_eq!(code, Some(4), "it is open to read only");
+}
+
+#[test]
+fn a_file_that_grows_beyond_the_limit_is_told_and_nothing_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = report(folder.path(), "r", "reachable", "reachable");
+    let mut command = Command::new("sh");
+    let script = "ulimit -f 1; exec \"$0\" report \"$1\" -o html=new.html";
+    command
+        .args(["-c", script, env!("CARGO_BIN_EXE_mesh"), &file])
+        .current_dir(folder.path());
+    let (code, _, stderr) = ended(command);
+    assert_eq!(code, Some(4), "{stderr}");
+    assert!(
+        stderr.contains("new.html: File too large") && stderr.contains("ulimit"),
+        "{stderr}"
+    );
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_report_that_contradicts_itself_is_malformed() {
+    let folder = tempfile::tempdir().unwrap();
+    for (verdict, state) in [
+        ("reachable", "failed"),
+        ("reachable", "unknown"),
+        ("unknown", "reachable"),
+    ] {
+        let file = report(folder.path(), "r", verdict, state);
+        for arguments in [&["report", &file][..], &["diff", &file, &file]] {
+            let (code, stdout, stderr) = ended(mesh(arguments));
+            assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
+            assert!(
+                stderr.contains(&file) && stderr.contains("contradicts itself: verdict"),
+                "{stderr}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_difference_is_1_only_where_something_became_worse() {
     let folder = tempfile::tempdir().unwrap();
     let good = report(folder.path(), "good", "reachable", "reachable");

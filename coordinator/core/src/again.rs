@@ -1,6 +1,8 @@
 //! Probes that are worth another try: a service that was made for the run may not have its rules on every node yet. Its
 //! cells that are not whole are opened again; what is seen then counts.
 
+use std::collections::BTreeSet;
+
 use mesh_proto::{AgentIndex, Millis, Observation, Plan};
 
 use crate::Target;
@@ -12,17 +14,38 @@ use crate::round::CellIndex;
 pub struct Again {
     /// What each agent has to do once more; `None` for nothing.
     pub plans: Vec<Option<Plan>>,
-    /// How many cells that is.
-    pub cells: usize,
+    /// The cells that it fills.
+    pub opened: Vec<CellIndex>,
 }
 
 /// Whoever is asked again need not be waited for.
 const SHORT: Millis = Millis(800);
 
+/// Which cells are tried again, until the rules are there, and then once more all together: a cell that is whole by luck,
+/// since its service chose another endpoint this time, must not stay so for having been asked more often.
+#[derive(Debug, Default)]
+pub struct SecondLook {
+    ever_ill: BTreeSet<CellIndex>,
+}
+
+impl SecondLook {
+    /// Opens the cells again that are ill now; `None` if all are whole. They get little time.
+    pub fn at_ill(&mut self, matrix: &mut Matrix) -> Option<Again> {
+        let ill = |matrix: &Matrix, cell| matrix.is_fresh(cell) && matrix.is_ill(cell);
+        let again = matrix.again(Some(SHORT), ill)?;
+        self.ever_ill.extend(again.opened.iter().copied());
+        Some(again)
+    }
+
+    /// Opens all cells again that ever were ill, for the last time; `None` if none was.
+    pub fn at_all(self, matrix: &mut Matrix) -> Option<Again> {
+        matrix.again(None, |_, cell| self.ever_ill.contains(&cell))
+    }
+}
+
 impl Matrix {
     /// What each agent has to do first. Services that were made for the run get little time, since they are asked again.
     pub fn first_plans(&self) -> Vec<Option<Plan>> {
-        let agents = (0..).map(AgentIndex).take(self.round().roster().agents.len());
         let plan = |agent| {
             let mut plan = self.round().plan_of(agent)?.clone();
             for probe in &mut plan.probes {
@@ -33,39 +56,42 @@ impl Matrix {
             }
             Some(plan)
         };
-        agents.map(plan).collect()
+        self.agents().map(plan).collect()
     }
 
-    /// Opens those cells again; `None` if there are none. The last time they get all the time that others have.
-    pub fn again(&mut self, last: bool) -> Option<Again> {
-        let agents = (0..).map(AgentIndex).take(self.round().roster().agents.len());
-        let mut plans = Vec::new();
-        let mut cells = 0;
-        for agent in agents {
-            let plan = self.plan_again(agent, last);
-            cells += plan.as_ref().map_or(0, |plan| plan.probes.len());
-            plans.push(plan);
-        }
-        (cells > 0).then_some(Again { plans, cells })
+    fn agents(&self) -> impl Iterator<Item = AgentIndex> + use<> {
+        (0..).map(AgentIndex).take(self.round().roster().agents.len())
     }
 
-    fn plan_again(&mut self, agent: AgentIndex, last: bool) -> Option<Plan> {
-        if !self.stands(agent) {
-            return None;
-        }
-        let mut plan = self.round().plan_of(agent)?.clone();
-        plan.probes.retain(|probe| {
-            let cell = self.round().cell_of(agent, probe.id);
-            cell.is_some_and(|cell| self.is_fresh(cell) && self.reopen(cell))
-        });
-        if !last {
-            for probe in &mut plan.probes {
-                probe.timeout = probe.timeout.min(SHORT);
+    /// Forgets what was seen of the chosen cells, and plans them anew.
+    fn again(&mut self, at_most: Option<Millis>, chosen: impl Fn(&Self, CellIndex) -> bool) -> Option<Again> {
+        let mut again = Again {
+            plans: Vec::new(),
+            opened: Vec::new(),
+        };
+        for agent in self.agents() {
+            let mut plan = self
+                .round()
+                .plan_of(agent)
+                .filter(|_| self.stands(agent))
+                .cloned();
+            if let Some(plan) = &mut plan {
+                plan.probes.retain_mut(|probe| {
+                    let cell = self.round().cell_of(agent, probe.id);
+                    let Some(cell) = cell.filter(|cell| chosen(self, *cell)) else {
+                        return false;
+                    };
+                    self.forget(cell);
+                    again.opened.push(cell);
+                    probe.timeout = at_most.map_or(probe.timeout, |most| probe.timeout.min(most));
+                    true
+                });
+                // A handful of probes, and somebody waits for them.
+                plan.pacing.spread = Millis(0);
             }
+            again.plans.push(plan.filter(|plan| !plan.probes.is_empty()));
         }
-        // A handful of probes, and somebody waits for them.
-        plan.pacing.spread = Millis(0);
-        (!plan.probes.is_empty()).then_some(plan)
+        (!again.opened.is_empty()).then_some(again)
     }
 
     fn is_fresh(&self, cell: CellIndex) -> bool {
@@ -76,19 +102,15 @@ impl Matrix {
         }
     }
 
-    /// Forgets what was seen of a cell, unless it is whole or was not seen.
-    fn reopen(&mut self, cell: CellIndex) -> bool {
+    /// It was seen, and is not whole.
+    fn is_ill(&self, cell: CellIndex) -> bool {
         let is_whole = |seen: &Observation| {
             seen.untried.is_some()
                 || (seen.failure.is_none() && seen.received == seen.sent && seen.resent == 0)
         };
-        let ill = self.observations()[cell.0]
+        self.observations()[cell.0]
             .as_ref()
-            .is_some_and(|seen| !is_whole(seen));
-        if ill {
-            self.forget(cell);
-        }
-        ill
+            .is_some_and(|seen| !is_whole(seen))
     }
 }
 
@@ -132,20 +154,27 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_fresh_and_ill_is_tried_again_and_the_second_look_counts() {
+    fn only_what_is_fresh_and_ill_is_tried_again_and_the_last_look_counts() {
+        let mut look = SecondLook::default();
         assert!(
-            matrix(false).again(true).is_none(),
+            look.at_ill(&mut matrix(false)).is_none(),
             "services that stand for long are what they are"
         );
 
         let mut matrix = matrix(true);
-        let again = matrix.again(false).unwrap();
+        let again = look.at_ill(&mut matrix).unwrap();
         let planned: usize = again.plans.iter().flatten().map(|plan| plan.probes.len()).sum();
         let (observed, all) = matrix.progress();
-        assert!(planned > 0 && planned == again.cells && planned == all - observed);
+        assert!(planned > 0 && planned == again.opened.len() && planned == all - observed);
 
         observe(&mut matrix, &again.plans, true);
-        assert!(matrix.again(true).is_none(), "all is well now");
+        assert!(look.at_ill(&mut matrix).is_none(), "all is well now");
+        let last = look.at_all(&mut matrix).unwrap();
+        assert_eq!(
+            last.opened, again.opened,
+            "what is whole by luck is asked with the others"
+        );
+        observe(&mut matrix, &last.plans, true);
         assert_eq!(matrix.progress(), (all, all));
     }
 }

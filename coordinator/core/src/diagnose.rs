@@ -3,6 +3,7 @@
 
 mod direction;
 mod evidence;
+mod legs;
 mod loss;
 mod merge;
 mod mtu;

@@ -20,6 +20,7 @@ mod chance;
 mod cover;
 mod family;
 mod hypothesis;
+mod kin;
 mod likelihood;
 mod loss;
 mod model;

@@ -1,6 +1,10 @@
 //! The matrix: all cells of a round and what was observed of each.
 
-use mesh_proto::{AgentIndex, Fact, Observation, ProbeId, ProbeKind, Report, Starvation, Summary, Tally};
+use std::collections::BTreeSet;
+
+use mesh_proto::{
+    AgentIndex, Fact, NodeName, Observation, ProbeId, ProbeKind, Report, Starvation, Summary, Tally,
+};
 
 use crate::assemble::{RunInfo, assemble};
 use crate::judge::{Judged, judge};
@@ -14,6 +18,8 @@ pub struct Matrix {
     cells: Vec<Option<Observation>>,
     observed: usize,
     agents: Vec<AgentRecord>,
+    /// Nodes that left the cluster meanwhile.
+    left: BTreeSet<NodeName>,
 }
 
 /// What became of one agent in the round.
@@ -39,6 +45,9 @@ pub enum Stray {
     Twice(ProbeId),
 }
 
+/// Why nothing is known of a node that left.
+pub(crate) const LEFT: &str = "its node left the cluster during the run";
+
 impl Matrix {
     /// A matrix in which nothing is observed yet.
     pub fn new(round: Round) -> Self {
@@ -49,6 +58,7 @@ impl Matrix {
             cells,
             observed: 0,
             agents,
+            left: BTreeSet::new(),
         }
     }
 
@@ -76,6 +86,33 @@ impl Matrix {
         if let Some(record) = self.record(agent) {
             record.lost.get_or_insert_with(|| why.into());
         }
+    }
+
+    /// A node was taken out of the cluster during the run: what is not known of it is no failure.
+    pub fn left(&mut self, node: NodeName) {
+        let agents: Vec<AgentIndex> = self
+            .round
+            .roster()
+            .indexed()
+            .filter(|(_, agent)| agent.key.node == node)
+            .map(|(index, _)| index)
+            .collect();
+        for agent in agents {
+            if let Some(record) = self.record(agent) {
+                record.lost = Some(LEFT.to_owned());
+            }
+        }
+        self.left.insert(node);
+    }
+
+    /// Whether an agent was lost on the way.
+    pub fn has_lost_agents(&self) -> bool {
+        self.agents.iter().any(|record| record.lost.is_some())
+    }
+
+    /// Whether a node left the cluster meanwhile.
+    pub(crate) fn has_left(&self, node: &NodeName) -> bool {
+        self.left.contains(node)
     }
 
     /// An agent came to the end of its plan.

@@ -1,15 +1,19 @@
 //! A pretended cluster for tests: a roster of any size, and faults that decide each probe's fate by what packets do,
 //! not by the localiser's model of paths.
 
+mod lossy;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use mesh_proto::wire::Prepared;
 use mesh_proto::{
     AgentIdentity, AgentIndex, AgentKey, BootId, Fact, Failure, FlowTally, Ground, IcmpError, IcmpMode,
-    Micros, Observation, OverlayKind, PathMtu, Plane, Port, ProbeId, ProbeKind, Protocol, Reason, Report,
-    Rtt, Starvation, Tally, TrafficPolicy,
+    Micros, Millis, Observation, OverlayKind, PathMtu, Plane, PlannedProbe, Port, ProbeId, ProbeKind,
+    Protocol, Reason, Report, Rtt, Starvation, Tally, TrafficPolicy,
 };
 
+pub(crate) use self::lossy::Lossy;
+use self::lossy::{Hop, Seen, Way};
 use crate::{
     Api, Backend, Cluster, Dns, Matrix, NodePortService, Overlay, PlanOptions, PlannedCell, Presence, Roster,
     RosterAgent, RosterNode, Round, RunInfo, Target,
@@ -74,6 +78,10 @@ pub(crate) struct World {
     /// Whether a request arrives although its trip fails: only the answer is lost.
     pub(crate) arrives: Box<dyn Fn(&Trip) -> bool>,
     pub(crate) facts: Vec<(usize, Fact)>,
+    /// What is lost of that which passes.
+    pub(crate) lossy: Option<Lossy>,
+    /// How long each node's agents were starved at worst.
+    pub(crate) starved: Vec<(usize, Millis)>,
 }
 
 impl World {
@@ -87,6 +95,8 @@ impl World {
             service: Box::new(|_, _| None),
             arrives: Box::new(|_| false),
             facts: Vec::new(),
+            lossy: None,
+            starved: Vec::new(),
         }
     }
 
@@ -197,6 +207,17 @@ impl World {
             for probe in &plan.probes {
                 let cell = &round.cells()[round.cell_of(agent, probe.id).unwrap().0];
                 let fate = self.fate_of(&round, cell);
+                if let Some(Seen { observation, arrived }) = self.lose(&round, cell, probe, &fate) {
+                    if let Target::Agent(to) = cell.target {
+                        tallies[to.0 as usize].push(Tally {
+                            from: agent,
+                            kind: cell.kind,
+                            requests: arrived,
+                        });
+                    }
+                    matrix.take(agent, observation).unwrap();
+                    continue;
+                }
                 if let Target::Agent(to) = cell.target {
                     let arrived = match fate {
                         Fate::Passes | Fate::Loses(_) | Fate::Shrinks(_) => true,
@@ -217,7 +238,14 @@ impl World {
         }
         for (agent, tallies) in (0..).map(AgentIndex).zip(tallies) {
             if round.plan_of(agent).is_some() {
-                matrix.tallies(agent, tallies, Starvation::default());
+                let name = &round.roster().agents[agent.0 as usize].key.node;
+                let starved = self.starved.iter().find(|(node, _)| *node == self.number(name));
+                let starvation = starved.map_or_else(Starvation::default, |(_, longest)| Starvation {
+                    late_wakeups: 1,
+                    longest: *longest,
+                    dropped_by_socket: 0,
+                });
+                matrix.tallies(agent, tallies, starvation);
             }
         }
         for (node, fact) in &self.facts {
@@ -226,6 +254,40 @@ impl World {
             matrix.facts(host, vec![fact.clone()]);
         }
         matrix
+    }
+
+    /// What becomes of a probe whose way is open, where packets are lost.
+    fn lose(&self, round: &Round, cell: &PlannedCell, probe: &PlannedProbe, fate: &Fate) -> Option<Seen> {
+        let lossy = self.lossy.as_ref()?;
+        let limit = match fate {
+            Fate::Passes => None,
+            Fate::Shrinks(limit) => Some(*limit),
+            _ => return None,
+        };
+        let from = &round.roster().agents[cell.from.0 as usize].key;
+        let (node, last) = (self.number(&from.node), self.names.len() - 1);
+        let (hops, has_ports): (Vec<Hop>, bool) = match &cell.target {
+            Target::Agent(to) => {
+                let trip = trip(round, cell, *to);
+                // Inside the overlay everything has the ports of its UDP.
+                let has_ports = cell.kind != ProbeKind::Icmp || trip.overlaid();
+                (vec![(trip.from, trip.to)], has_ports)
+            }
+            Target::Loopback => return None,
+            Target::Api => (vec![(node, 0)], true),
+            Target::DnsEndpoint(number) => (vec![(node, [0, last][*number])], true),
+            Target::Dns { .. } => (vec![(node, [0, last][cell.from.0 as usize % 2])], true),
+            Target::NodePort { node: on, .. } => {
+                let on = self.number(on);
+                (vec![(node, on), (on, 1)], true)
+            }
+        };
+        let way = Way {
+            hops: &hops,
+            has_ports,
+            limit,
+        };
+        Some(lossy.observe(probe, &way))
     }
 
     fn fate_of(&self, round: &Round, cell: &PlannedCell) -> Fate {

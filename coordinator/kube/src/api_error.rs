@@ -4,19 +4,25 @@ use kube::core::Status;
 
 /// A request that failed: what was tried, and why not, with what to do where that is known.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {what}: {}", why(source))]
+// The words hold the cause already: it is no `source`, or it would be told twice.
+#[error("cannot {what}: {}", why(cause))]
 pub struct ApiError {
     /// What was tried: `list nodes`.
     what: String,
     /// The client's error.
-    source: kube::Error,
+    cause: kube::Error,
 }
 
 impl ApiError {
     /// For `map_err`.
     pub(crate) fn of(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
         let what = what.into();
-        move |source| Self { what, source }
+        move |cause| Self { what, cause }
+    }
+
+    /// Whether it may be better in a while: nobody answered, or the API server was not itself.
+    pub fn may_pass(&self) -> bool {
+        status(&self.cause).is_none_or(|status| status.code >= 500 || status.code == 429)
     }
 }
 

@@ -23,6 +23,13 @@ use crate::{ApiError, Kube};
 #[error("not everything that runs left could be removed: {0}")]
 pub struct CleanupError(#[from] ApiError);
 
+impl CleanupError {
+    /// Whether it may be better in a while.
+    pub fn may_pass(&self) -> bool {
+        self.0.may_pass()
+    }
+}
+
 /// What was found of earlier runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cleaned {

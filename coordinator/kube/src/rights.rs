@@ -1,9 +1,12 @@
 //! The rights that a run needs, in one list: they are asked for before anything is made, the manifest in `deploy/` is
 //! written from them, and a test compares.
 
+use std::fmt::Write as _;
+
 use futures_util::future::try_join_all;
 use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+    ResourceAttributes, ResourceRule, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+    SelfSubjectRulesReview, SelfSubjectRulesReviewSpec,
 };
 use kube::api::{Api, PostParams};
 
@@ -53,8 +56,54 @@ const fn right(
     }
 }
 
-/// All that `mesh run` needs. What discovery reads besides (pods and settings of network plug-ins) is a hint, and left out
-/// where it is forbidden.
+/// What discovery reads besides, as a hint: settings of network plug-ins. It is left out where it is forbidden, and not
+/// asked for beforehand.
+const HINTS: &[Right] = &[
+    right(
+        "",
+        "configmaps",
+        &["get"],
+        Place::Everywhere,
+        "how DNS and the pod network are configured",
+    ),
+    right(
+        "apps",
+        "daemonsets",
+        &["list"],
+        Place::Everywhere,
+        "which pod network there is",
+    ),
+    right(
+        "crd.projectcalico.org",
+        "felixconfigurations",
+        &["get"],
+        Place::Everywhere,
+        "the port of Calico's overlay",
+    ),
+    right(
+        "crd.projectcalico.org",
+        "ippools",
+        &["list"],
+        Place::Everywhere,
+        "how Calico encapsulates",
+    ),
+    right(
+        "projectcalico.org",
+        "felixconfigurations",
+        &["get"],
+        Place::Everywhere,
+        "the same, elsewhere",
+    ),
+    right(
+        "projectcalico.org",
+        "ippools",
+        &["list"],
+        Place::Everywhere,
+        "the same, elsewhere",
+    ),
+];
+
+/// All that `mesh run` needs.
 pub const RIGHTS: &[Right] = &[
     right("", "nodes", &["list"], Place::Cluster, "which nodes there are"),
     right(
@@ -81,7 +130,7 @@ pub const RIGHTS: &[Right] = &[
     right(
         "",
         "pods",
-        &["list", "watch"],
+        &["deletecollection", "list", "watch"],
         Place::Run,
         "whether agents came up",
     ),
@@ -184,13 +233,19 @@ fn listed(missing: &[Missing]) -> String {
         .join("\n  ")
 }
 
-/// Asks for each right; nothing is made. `namespace` is the one that the run stands in, `own` whether it makes that.
+/// Asks for each right; nothing is made. `namespace` is the one that the run stands in, `own` whether it makes that. One
+/// question is enough where the API server lists all rules; each right that they do not show is asked for by itself, since
+/// an authoriser may know more than it lists.
 pub async fn check_rights(kube: &Kube, namespace: &str, own: bool) -> Result<(), RightsError> {
+    let rules = rules(kube, namespace).await;
     let reviews = Api::<SelfSubjectAccessReview>::all(kube.client.clone());
     let asked = RIGHTS
         .iter()
         .filter(|right| own || right.place != Place::OwnNamespace)
-        .flat_map(|right| right.verbs.iter().map(move |verb| (right, *verb)));
+        .flat_map(|right| right.verbs.iter().map(move |verb| (right, *verb)))
+        .filter(|(right, verb)| {
+            right.place != Place::Run || !rules.iter().any(|rule| shows(rule, right, verb))
+        });
     let answers = asked.map(|(right, verb)| {
         let (attributes, missing) = question(right, verb, namespace);
         let reviews = &reviews;
@@ -213,6 +268,78 @@ pub async fn check_rights(kube: &Kube, namespace: &str, own: bool) -> Result<(),
         Ok(())
     } else {
         Err(RightsError::Missing { missing })
+    }
+}
+
+/// The rules that hold in a namespace, as far as the API server lists them.
+async fn rules(kube: &Kube, namespace: &str) -> Vec<ResourceRule> {
+    let reviews = Api::<SelfSubjectRulesReview>::all(kube.client.clone());
+    let review = SelfSubjectRulesReview {
+        spec: SelfSubjectRulesReviewSpec {
+            namespace: Some(namespace.to_owned()),
+        },
+        ..SelfSubjectRulesReview::default()
+    };
+    // It only saves questions.
+    let review = reviews.create(&PostParams::default(), &review).await.ok();
+    review
+        .and_then(|review| review.status)
+        .map(|status| status.resource_rules)
+        .unwrap_or_default()
+}
+
+/// Whether a rule grants a right, to objects of any name.
+fn shows(rule: &ResourceRule, right: &Right, verb: &str) -> bool {
+    let has = |list: Option<&Vec<String>>, wanted: &str| {
+        list.is_some_and(|list| list.iter().any(|entry| entry == "*" || entry == wanted))
+    };
+    let any_name = rule.resource_names.as_ref().is_none_or(Vec::is_empty);
+    any_name
+        && has(rule.api_groups.as_ref(), right.group)
+        && has(rule.resources.as_ref(), right.resource)
+        && has(Some(&rule.verbs), verb)
+}
+
+/// The rights as cluster roles: `mesh-run-cluster` for what is read of the whole cluster and for namespaces, `mesh-run` for
+/// what stands in the run's namespace, which may be bound in one namespace only.
+pub fn cluster_roles() -> String {
+    let mut text = String::from(
+        "# All that `mesh run` needs. Written from its own list of rights, and compared with it by a test.\n\
+         # Bind both roles to whoever runs it by a ClusterRoleBinding; or, for `mesh run -n NAMESPACE`, mesh-run by a\n\
+         # RoleBinding in that namespace only.\n",
+    );
+    let is_local = |right: &&Right| right.place == Place::Run;
+    let wide: Vec<&Right> = RIGHTS
+        .iter()
+        .filter(|right| !is_local(right))
+        .chain(HINTS)
+        .collect();
+    let local: Vec<&Right> = RIGHTS.iter().filter(is_local).collect();
+    role(&mut text, "mesh-run-cluster", &wide);
+    text += "---\n";
+    role(&mut text, "mesh-run", &local);
+    text
+}
+
+fn role(text: &mut String, name: &str, rights: &[&Right]) {
+    // Writing to a string cannot fail.
+    let _ = write!(
+        text,
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: {name}\n  labels:\n    \
+         app.kubernetes.io/name: mesh\n    app.kubernetes.io/part-of: mesh\nrules:\n"
+    );
+    for right in rights {
+        let verbs = right.verbs.join(", ");
+        let Right {
+            group,
+            resource,
+            reason,
+            ..
+        } = right;
+        let _ = writeln!(
+            text,
+            "  # {reason}\n  - {{apiGroups: [\"{group}\"], resources: [{resource}], verbs: [{verbs}]}}"
+        );
     }
 }
 
@@ -242,4 +369,56 @@ fn question(right: &Right, verb: &'static str, namespace: &str) -> (ResourceAttr
         ..ResourceAttributes::default()
     };
     (attributes, missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `MESH_WRITE=1 cargo test -p mesh-kube` writes the manifest anew.
+    #[test]
+    fn the_manifest_is_the_list() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/rbac.yaml");
+        if std::env::var_os("MESH_WRITE").is_some() {
+            std::fs::write(path, cluster_roles()).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap(), cluster_roles());
+    }
+
+    #[test]
+    fn what_is_missing_is_said_as_kubectl_says_it() {
+        let (attributes, missing) = question(
+            RIGHTS
+                .iter()
+                .find(|right| right.resource == "daemonsets")
+                .unwrap(),
+            "patch",
+            "tests",
+        );
+        assert_eq!(attributes.namespace.as_deref(), Some("tests"));
+        assert_eq!(
+            missing.to_string(),
+            "patch daemonsets.apps in namespace tests (an agent on each node)"
+        );
+        let (attributes, missing) = question(&RIGHTS[0], "list", "tests");
+        assert_eq!(attributes.namespace, None);
+        assert_eq!(
+            missing.to_string(),
+            "list nodes in the whole cluster (which nodes there are)"
+        );
+    }
+
+    #[test]
+    fn a_rule_shows_a_right_only_for_all_names() {
+        let rule = |names: Option<Vec<String>>| ResourceRule {
+            api_groups: Some(vec!["*".to_owned()]),
+            resources: Some(vec!["pods".to_owned()]),
+            verbs: vec!["list".to_owned()],
+            resource_names: names,
+        };
+        let pods = RIGHTS.iter().find(|right| right.resource == "pods").unwrap();
+        assert!(shows(&rule(None), pods, "list"));
+        assert!(!shows(&rule(None), pods, "watch"));
+        assert!(!shows(&rule(Some(vec!["a".to_owned()])), pods, "list"));
+    }
 }

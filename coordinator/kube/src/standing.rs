@@ -24,6 +24,14 @@ use self::event::Events;
 use self::place::{Place, insert_newer};
 use self::pod::{PodNote, Sight, id, supersedes};
 
+impl AgentState {
+    /// Whether it is stuck for want of its image.
+    pub fn lacks_image(&self) -> bool {
+        let reason = |why: &str| container::NO_IMAGE.iter().any(|reason| why.starts_with(reason));
+        matches!(self, Self::Stuck { why, .. } if reason(why))
+    }
+}
+
 /// How often the runtime or the CNI must fail to make a sandbox before it counts: a CNI that has just started fails once.
 const SANDBOX_FAILURES: u64 = 2;
 /// The kubelet fails once or twice to mount what it has not yet heard of, half a second apart.

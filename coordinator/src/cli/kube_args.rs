@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use mesh_kube::{ConnectOptions, Kube};
+use mesh_kube::{ConnectError, ConnectOptions, Kube};
 
 use crate::failure::Failure;
 
@@ -32,6 +32,10 @@ impl KubeArgs {
             kubeconfig: self.kubeconfig.clone(),
             context: self.context.clone(),
         };
-        Kube::connect(&options).await.map_err(Failure::could_not_run)
+        Kube::connect(&options).await.map_err(|error| match error {
+            // A file that was named on the command line.
+            ConnectError::Kubeconfig { file: Some(_), .. } => Failure::usage(error),
+            error => Failure::could_not_run(error),
+        })
     }
 }

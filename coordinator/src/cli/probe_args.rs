@@ -20,7 +20,7 @@ pub(crate) struct ProbeArgs {
     #[arg(long, env = "MESH_TIMEOUT", value_name = "DURATION", default_value = "5m")]
     pub(crate) timeout: Span,
 
-    /// How long one try of a probe may take [default: 3.5s]
+    /// How long one try of a probe may take, 100ms to 1m [default: 3.5s]
     #[arg(long, env = "MESH_PROBE_TIMEOUT", value_name = "DURATION", value_parser = probe_timeout)]
     pub(crate) probe_timeout: Option<Millis>,
 

@@ -1,5 +1,6 @@
 //! `mesh diff`: two saved reports compared.
 
+mod pairs;
 mod record;
 mod words;
 
@@ -60,7 +61,7 @@ pub(crate) fn run(args: &DiffArgs) -> Result<ExitCode, Failure> {
     let diff = diff(&before, &after);
     let shown = match args.output {
         DiffFormat::Table => print(Format::Table, |width, out| {
-            out.write_all(words::words(&diff, width).as_bytes())
+            out.write_all(words::words(&diff, &before, width).as_bytes())
         }),
         DiffFormat::Json => print(Format::Json, |_, out| {
             serde_json::to_writer_pretty(&mut *out, &DiffRecord::of(&diff))?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use mesh_core::Matrix;
+use mesh_core::{Matrix, SecondLook};
 use mesh_proto::{AgentIndex, Observation, Plan, ProbeId, Summary};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
@@ -47,15 +47,15 @@ enum Lost {
 
 /// Before each further look at what was made for the run.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(300);
-/// kube-proxy and its like write rules at once, or after the second that they keep between two writes. What is not better by
-/// then stays as it is.
+/// kube-proxy and its like write rules at once, or after the second that they keep between two writes. What is ill by then
+/// stays so.
 const RULES_ARE_WRITTEN: Duration = Duration::from_secs(4);
-/// As long as it gets better: rules of large clusters take their time.
-const MOST_LOOKS: u32 = 20;
-
-/// Runs every agent's plan, as far as time allows; then looks again at services that were made for the run, as long as that
-/// makes them better.
-#[expect(clippy::disallowed_methods, reason = "what the driver waits for is rules that take time")]
+/// Runs every agent's plan, as far as time allows; then looks again at services that were made for the run, until their
+/// rules are written.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what the driver waits for is rules that take time"
+)]
 pub(super) async fn probe_all(
     matrix: &mut Matrix,
     links: &[Option<Link>],
@@ -66,21 +66,22 @@ pub(super) async fn probe_all(
     let plans = matrix.first_plans();
     run_plans(matrix, links, plans, secret, clock, progress).await;
     let began = Instant::now();
-    let (mut before, mut is_last) = (usize::MAX, false);
-    for look in 1..=MOST_LOOKS {
-        if clock.was_cut().is_some() || is_last {
-            return;
-        }
-        is_last = began.elapsed() > RULES_ARE_WRITTEN || look == MOST_LOOKS;
-        let Some(again) = matrix.again(is_last) else { return };
-        // As long as it gets better there is hope.
-        is_last &= again.cells >= before;
-        before = again.cells;
-        tracing::info!(cells = again.cells, "looking again at services that were made for this run");
+    let mut look = SecondLook::default();
+    while clock.was_cut().is_none() && began.elapsed() < RULES_ARE_WRITTEN {
+        let Some(again) = look.at_ill(matrix) else { break };
+        tracing::info!(
+            cells = again.opened.len(),
+            "looking again at services that were made for this run"
+        );
         tokio::select! {
             _ = clock.cut() => {}
             () = tokio::time::sleep(LOOK_AGAIN_AFTER) => {}
         }
+        run_plans(matrix, links, again.plans, secret, clock, progress).await;
+    }
+    if clock.was_cut().is_none()
+        && let Some(again) = look.at_all(matrix)
+    {
         run_plans(matrix, links, again.plans, secret, clock, progress).await;
     }
 }

@@ -69,6 +69,16 @@ const AFTERWARDS: Duration = Duration::from_mins(5);
 /// once can share a node's network.
 const PORTS: std::ops::Range<u16> = 19_440..19_840;
 
+/// Before each further attempt to remove what was made.
+const REMOVAL_WAITS: [Duration; 6] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(3),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+    Duration::from_secs(20),
+];
+
 impl Ground {
     /// Asks the cluster for rights and for what it is made of. Nothing is made.
     pub(crate) async fn survey(kube: Kube, wanted: Wanted) -> Result<Self, Failure> {
@@ -78,8 +88,9 @@ impl Ground {
         let rights = check_rights(&kube, &namespace, wanted.namespace.is_none());
         let discovery = discover(kube.client(), wanted.selector.as_deref());
         let (rights, discovery) = tokio::join!(rights, discovery);
-        rights.map_err(failed)?;
-        let discovery = discovery.map_err(failed)?;
+        let at = |error: anyhow::Error| failed(error.context(format!("the cluster at {}", kube.server())));
+        rights.map_err(|error| at(error.into()))?;
+        let discovery = discovery.map_err(|error| at(error.into()))?;
         for gap in &discovery.gaps {
             tracing::info!(gap, "discovery");
         }
@@ -166,6 +177,12 @@ impl Ground {
             raised = coming => raised.map_err(failed)?.agents,
             () = interrupt.wait() => Vec::new(),
         };
+        if let Some(why) = no_image(&states) {
+            return Err(failed(anyhow::anyhow!(
+                "no agent came up, since none of the nodes has their image: {why}\n`mesh image -o mesh.tar` packs it, \
+                 --image says its name, and `mesh image --help` how to bring it to the nodes"
+            )));
+        }
         if let NodePorts::Without(why) = &deployed.node_ports
             && self.blueprint.node_ports
         {
@@ -213,8 +230,31 @@ impl Ground {
             return Ok(());
         }
         let own = self.blueprint.namespace.is_none();
-        remove(&self.kube, &self.blueprint.run, &self.blueprint.namespace(), own).await
+        let namespace = self.blueprint.namespace();
+        let mut attempts = REMOVAL_WAITS.into_iter();
+        loop {
+            let removed = remove(&self.kube, &self.blueprint.run, &namespace, own).await;
+            let (Err(error), Some(wait)) = (&removed, attempts.next()) else {
+                return removed;
+            };
+            if !error.may_pass() {
+                return removed;
+            }
+            // An API server that restarts is back in a while.
+            tracing::info!(%error, "removing again");
+            tokio::time::sleep(wait).await;
+        }
     }
+}
+
+/// What the first agent lacks, where all lack their image.
+fn no_image(states: &[(AgentKey, AgentState)]) -> Option<&str> {
+    let lacking = |(_, state): &'_ (AgentKey, AgentState)| state.lacks_image();
+    let all = !states.is_empty() && states.iter().all(lacking);
+    states.iter().find_map(|(_, state)| match state {
+        AgentState::Stuck { why, .. } if all => Some(why.as_str()),
+        _ => None,
+    })
 }
 
 fn failed(error: impl Into<anyhow::Error>) -> Failure {

@@ -112,7 +112,8 @@ pub(super) fn once<T: Hash + Eq>(
 }
 
 pub(super) fn node_name<'a>(reader: &mut Reader<'a>, place: &Place<'a>) -> Option<NodeName> {
-    const EXPECTED: &str = "a node's name (1 to 253 bytes, no white space)";
+    const EXPECTED: &str =
+        "a node's name (1 to 253 bytes; no white space, slash, control or invisible character)";
     reader.parsed(place, EXPECTED, |text| text.parse().map_err(drop_words))
 }
 

@@ -219,8 +219,8 @@ fn what_is_unknown(report: &Report) -> Option<String> {
         left.retain(|cell| ends(cell).all(|node| node != worst));
         named.push(worst);
     }
-    let names: Vec<String> = named.iter().map(|name| plain(name.as_str())).collect();
-    (!names.is_empty()).then(|| format!("from or to {}", names.join(", ")))
+    let listed: Vec<String> = named.iter().map(|node| plain(node.as_str())).collect();
+    (!listed.is_empty()).then(|| format!("from or to {}", listed.join(", ")))
 }
 
 fn ends(cell: &Cell) -> impl Iterator<Item = &NodeName> {

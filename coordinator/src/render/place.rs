@@ -146,3 +146,56 @@ fn degraded(cell: &Cell) -> Option<String> {
     }
     Some(parts.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use mesh_proto::Cell;
+
+    use super::{target, why};
+    use crate::render::samples;
+
+    fn cell(to: &str, state: &str, more: &serde_json::Value) -> Cell {
+        let mut cell = samples::cell(("n1", "pod"), to, "dns_udp", state);
+        for (name, value) in more.as_object().into_iter().flatten() {
+            cell[name] = value.clone();
+        }
+        serde_json::from_value(cell).unwrap()
+    }
+
+    #[test]
+    fn a_target_is_what_where_and_how() {
+        let to = |kind: &str| serde_json::json!({"to": {"kind": kind, "address": "10.0.0.1", "port": 53, "as_application": true}});
+        assert_eq!(
+            target(&cell("dns", "reachable", &to("dns")).to),
+            "dns 10.0.0.1:53 as an application asks"
+        );
+        let cases = [
+            ("pod n2", "n2/pod 10.0.0.1"),
+            ("node_port n2", "node_port of n2 10.0.0.1"),
+            ("api", "api 10.0.0.1"),
+        ];
+        for (to, words) in cases {
+            assert_eq!(target(&cell(to, "reachable", &serde_json::json!({})).to), words);
+        }
+    }
+
+    #[test]
+    fn a_cell_that_is_not_well_is_lossy_or_slow() {
+        let cases = [
+            (serde_json::json!({"sent": 3, "received": 3}), "slow"),
+            (serde_json::json!({"sent": 3, "received": 2}), "1 of 3 lost"),
+            (
+                serde_json::json!({"sent": 3, "received": 2, "resent": 1}),
+                "1 of 3 lost, 1 answered only after a resend",
+            ),
+            (
+                serde_json::json!({"sent": 1, "received": 1, "resent": 1}),
+                "1 answered only after a resend",
+            ),
+        ];
+        for (more, words) in cases {
+            assert_eq!(why(&cell("dns", "degraded", &more)), words);
+        }
+        assert_eq!(why(&cell("dns", "failed", &serde_json::json!({}))), "timeout");
+    }
+}

@@ -117,7 +117,18 @@ fn troubled(out: &mut String, report: &Report, width: usize, shown: usize) {
     if report.unexplained > 0 {
         let cells = count(report.unexplained as usize, "failed cell");
         let verb = if report.unexplained == 1 { "is" } else { "are" };
-        let _ = writeln!(out, "\n{cells} {verb} under no finding; -o wide lists them.");
+        let where_to = if shown == usize::MAX {
+            "."
+        } else {
+            "; -o wide lists them."
+        };
+        out.push('\n');
+        wrap(
+            out,
+            "",
+            &format!("{cells} {verb} under no finding{where_to}"),
+            width,
+        );
     }
     absent(out, report, shown == usize::MAX, width);
     let grid = Grid::new(report);

@@ -415,14 +415,13 @@ mod tests {
             "192.0.0.0/2",
         ] {
             let cidr: Cidr = special.parse().unwrap();
-            let set: [(&str, fn(&mut LabOptions, Cidr)); 3] = [
-                ("node-cidr", |lab, cidr| lab.node_cidr = cidr),
-                ("pod-cidr", |lab, cidr| lab.pod_cidr = cidr),
-                ("service-cidr", |lab, cidr| lab.service_cidr = cidr),
-            ];
-            for (flag, set) in set {
+            for flag in ["node-cidr", "pod-cidr", "service-cidr"] {
                 let mut lab = LabOptions::of_size(3).unwrap();
-                set(&mut lab, cidr);
+                *match flag {
+                    "node-cidr" => &mut lab.node_cidr,
+                    "pod-cidr" => &mut lab.pod_cidr,
+                    _ => &mut lab.service_cidr,
+                } = cidr;
                 let said = lab.check().map_err(|error| error.to_string());
                 let expected = format!("--{flag} {special} cannot be used: ");
                 assert!(

@@ -229,7 +229,15 @@ mod tests {
 
     #[test]
     fn ctrl_c_is_told_from_a_tool_that_says_no() {
-        for (raw, expected) in [(2, true), (15, true), (1, true), (9, false), (11, false), (2 << 8, false), (0, false)] {
+        for (raw, expected) in [
+            (2, true),
+            (15, true),
+            (1, true),
+            (9, false),
+            (11, false),
+            (2 << 8, false),
+            (0, false),
+        ] {
             assert_eq!(was_interrupted(ExitStatus::from_raw(raw)), expected, "{raw:#x}");
         }
     }

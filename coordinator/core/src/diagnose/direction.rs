@@ -11,7 +11,7 @@ use crate::round::{CellIndex, Target};
 
 /// What the counters say of a set of cells around one node.
 pub(super) fn around(model: &Model<'_>, cells: &[CellIndex], node: NodeIndex) -> Option<Direction> {
-    let (mut ingress, mut egress) = (false, false);
+    let (mut ingress, mut egress) = (0_usize, 0_usize);
     for cell in cells {
         let (Some(from), Some(to)) = model.nodes(*cell) else {
             continue;
@@ -24,9 +24,11 @@ pub(super) fn around(model: &Model<'_>, cells: &[CellIndex], node: NodeIndex) ->
         if to != node && from != node {
             continue;
         }
-        if out { egress = true } else { ingress = true }
+        *(if out { &mut egress } else { &mut ingress }) += 1;
     }
-    match (ingress, egress) {
+    // Of a few cells another fault may be the reason.
+    let counts = |some: usize, other: usize| some > 0 && some * 5 > other;
+    match (counts(ingress, egress), counts(egress, ingress)) {
         (true, true) => Some(Direction::Both),
         (true, false) => Some(Direction::Ingress),
         (false, true) => Some(Direction::Egress),

@@ -23,8 +23,16 @@ pub(super) fn mtu(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -> Dr
         .copied()
         .filter(|cell| model.host_to_host(*cell))
         .collect();
-    let vantage = if bare.is_empty() { &pick.explains } else { &bare };
-    place.mtu = vantage.iter().filter_map(found).map(|mtu| mtu.largest).min();
+    let sizes_of = |cells: &[CellIndex]| -> Vec<u32> {
+        let found = cells.iter().filter_map(found);
+        found.map(|mtu| mtu.largest).collect()
+    };
+    let agreed_at = |cells: &[CellIndex]| agreed(&sizes_of(cells));
+    let (vantage, mtu) = match agreed_at(&bare) {
+        Some(mtu) => (&bare, Some(mtu)),
+        None => (&pick.explains, agreed_at(&pick.explains)),
+    };
+    place.mtu = mtu;
     let tried = vantage.iter().filter_map(found).map(|mtu| mtu.tried).max();
     let at = in_words(&place);
     let sizes = match (place.mtu, tried) {
@@ -34,14 +42,24 @@ pub(super) fn mtu(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -> Dr
         _ => "small packets pass, large ones vanish".to_owned(),
     };
     let wanted = place.mtu.map_or_else(|| "SIZE".to_owned(), |mtu| mtu.to_string());
+    // A black hole has one size. Where probes do not agree on it, large packets were lost for another reason.
+    let (cause, confidence, summary) = if place.mtu.is_some() {
+        (
+            Cause::MtuBlackhole,
+            Confidence::Certain,
+            format!("An MTU black hole at {at}: {sizes}, and nothing tells the sender."),
+        )
+    } else {
+        (
+            Cause::Unknown,
+            Confidence::Possible,
+            format!("Large packets are lost at {at}, but no two probes agree on the size that passes."),
+        )
+    };
     Draft {
-        cause: Cause::MtuBlackhole,
-        confidence: if place.mtu.is_some() {
-            Confidence::Certain
-        } else {
-            Confidence::Possible
-        },
-        summary: format!("An MTU black hole at {at}: {sizes}, and nothing tells the sender."),
+        cause,
+        confidence,
+        summary,
         evidence: evidence(model, &pick.explains),
         advice: vec![
             format!(
@@ -52,4 +70,14 @@ pub(super) fn mtu(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -> Dr
         place,
         explains: pick.explains.clone(),
     }
+}
+
+/// The smallest size that two probes and a quarter of them found.
+fn agreed(sizes: &[u32]) -> Option<u32> {
+    let found_by = |size: u32| sizes.iter().filter(|other| **other == size).count();
+    let agreed = sizes
+        .iter()
+        .copied()
+        .filter(|size| found_by(*size) >= 2 && found_by(*size) * 4 >= sizes.len());
+    agreed.min()
 }

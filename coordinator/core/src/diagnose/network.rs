@@ -226,7 +226,7 @@ fn forward(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis, draft: &mut 
                 .evidence
                 .push("The kernel there says net.ipv4.ip_forward = 0.".to_owned());
             draft.advice = vec![
-                "sysctl -w net.ipv4.ip_forward=1, and keep it: echo net.ipv4.ip_forward=1 > /etc/sysctl.d/99-kubernetes.conf".to_owned(),
+                "sysctl -w net.ipv4.ip_forward=1, and keep it: echo net.ipv4.ip_forward=1 > /etc/sysctl.d/90-mesh-ip-forward.conf".to_owned(),
             ];
         }
         Some(true) => {

@@ -1,8 +1,9 @@
 //! Services: kube-proxy's rules, the API, DNS, NodePorts.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use mesh_proto::{Cause, Confidence, Reason, Where};
+use mesh_proto::{Cause, Confidence, Reason, TargetKind, Where};
 
 use super::Draft;
 use super::evidence::{evidence, icmp};
@@ -37,23 +38,21 @@ pub(super) fn service(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -
 
 fn rules(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis, draft: &mut Draft) {
     let at = in_words(&draft.place);
-    let mut services: Vec<&str> = pick
-        .explains
-        .iter()
-        .filter_map(|cell| match model.cell(*cell).target {
-            Target::Api => Some("api"),
-            Target::Dns { .. } => Some("dns"),
-            Target::NodePort { .. } => Some("node_port"),
-            _ => None,
-        })
-        .collect();
-    services.sort_unstable();
-    services.dedup();
     let one_node = matches!(hypothesis.scope, Scope::Node(_)) && hypothesis.filter.from.is_none();
+    // Of some services another fault may be the reason as well.
+    let beyond_doubt = services_of(model, &pick.explains).len() >= 2
+        || pick.covers.iter().any(|cell| {
+            matches!(model.cell(*cell).target, Target::NodePort { .. })
+                && model.judged(*cell).seen() == Some(Reason::Refused)
+        });
     draft.summary = format!("No service is reachable from {at}, while the addresses behind them are.");
-    if one_node && services.len() >= 2 {
+    if one_node && services_of(model, &pick.covers).len() >= 2 {
         draft.cause = Cause::KubeProxyMissing;
-        draft.confidence = Confidence::Likely;
+        draft.confidence = if beyond_doubt {
+            Confidence::Likely
+        } else {
+            Confidence::Possible
+        };
         draft.summary =
             format!("{at} has no service rules: kube-proxy does not run there, or its rules were flushed.");
     }
@@ -61,6 +60,17 @@ fn rules(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis, draft: &mut Dr
         "kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy".to_owned(),
         "On the node: iptables-save | grep -c KUBE-SVC; nft list table ip kube-proxy; ipvsadm -Ln; then restart kube-proxy there.".to_owned(),
     ];
+}
+
+/// The kinds of services that these cells ask.
+fn services_of(model: &Model<'_>, cells: &[CellIndex]) -> BTreeSet<TargetKind> {
+    let kinds = cells.iter().filter_map(|cell| match model.cell(*cell).target {
+        Target::Api => Some(TargetKind::Api),
+        Target::Dns { .. } => Some(TargetKind::Dns),
+        Target::NodePort { .. } => Some(TargetKind::NodePort),
+        _ => None,
+    });
+    kinds.collect()
 }
 
 fn dns_endpoint(model: &Model<'_>, number: usize, hypothesis: &Hypothesis, draft: &mut Draft) {

@@ -4,7 +4,7 @@ use mesh_proto::{Cause, CellState, Plane, ProbeKind};
 
 use super::Draft;
 use crate::NodeIndex;
-use crate::localise::Model;
+use crate::localise::{Model, Symptom};
 use crate::round::{CellIndex, Target};
 
 /// Puts side effects under the fault that has them; its place and words stay.
@@ -40,7 +40,10 @@ pub(super) fn absorb(model: &Model<'_>, drafts: &[Draft]) -> Vec<Draft> {
 }
 
 fn has_effect(model: &Model<'_>, fault: &Draft, effect: &Draft) -> bool {
-    if fault.cause == Cause::RandomLoss {
+    if matches!(
+        fault.cause,
+        Cause::RandomLoss | Cause::OneWayLoss | Cause::FlowLoss
+    ) {
         return is_more_loss(model, fault, effect);
     }
     // Of several nodes there is no telling whose effect it is.
@@ -76,7 +79,8 @@ fn has_effect(model: &Model<'_>, fault: &Draft, effect: &Draft) -> bool {
     }
 }
 
-/// Where a share of all packets is lost, some probe loses more than its share.
+/// Where a share of all packets is lost, some probe loses more than its share. What is wholly dead is not that: where
+/// chance can have done it, the localiser has put it under the loss already.
 fn is_more_loss(model: &Model<'_>, fault: &Draft, effect: &Draft) -> bool {
     let roster = model.matrix.round().roster();
     let pairs = fault.place.pairs.iter().flat_map(|(from, to)| [from, to]);
@@ -87,11 +91,13 @@ fn is_more_loss(model: &Model<'_>, fault: &Draft, effect: &Draft) -> bool {
         .chain(pairs)
         .filter_map(|name| roster.node_index(name))
         .collect();
-    matches!(effect.cause, Cause::Unknown | Cause::RandomLoss)
-        && effect
-            .explains
-            .iter()
-            .all(|cell| lossy.iter().any(|node| touches(model, *cell, *node)))
+    let is_loss = |cell: CellIndex| {
+        model.symptom(cell) == Some(Symptom::Partial) && lossy.iter().any(|node| touches(model, cell, *node))
+    };
+    matches!(
+        effect.cause,
+        Cause::Unknown | Cause::RandomLoss | Cause::FlowLoss | Cause::Slow
+    ) && effect.explains.iter().all(|cell| is_loss(*cell))
 }
 
 /// From the node or its pods to the node or its pods.

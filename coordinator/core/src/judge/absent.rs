@@ -8,13 +8,23 @@ use mesh_proto::{AgentIndex, CellReason, NodeName, Observation, Reason};
 
 use super::Judged;
 use crate::Presence;
-use crate::matrix::{Matrix, judged_cells};
+use crate::matrix::{LEFT, Matrix, judged_cells};
 use crate::round::{PlannedCell, Target};
 
 /// Applies the rule to all cells whose target agent is absent.
 pub(super) fn settle(matrix: &Matrix, judged: &mut [Judged]) {
     let down = nodes_down(matrix, judged);
     for (number, cell) in matrix.round().cells().iter().enumerate() {
+        let from = matrix
+            .round()
+            .roster()
+            .agent(cell.from)
+            .map(|agent| &agent.key.node);
+        let ends = [from, node_of_target(matrix, cell)];
+        let has_left = ends.into_iter().flatten().any(|node| matrix.has_left(node));
+        if has_left && judged[number].seen().is_some() {
+            judged[number] = Judged::unknown(format!("nobody stands there to answer: {LEFT}"));
+        }
         let Target::Agent(to) = cell.target else { continue };
         let Some(agent) = matrix.round().roster().agent(to) else {
             continue;
@@ -37,7 +47,9 @@ pub(crate) fn nodes_down(matrix: &Matrix, judged: &[Judged]) -> BTreeSet<NodeNam
     let mut answers: BTreeMap<&NodeName, Option<bool>> = BTreeMap::new();
     for (index, agent) in roster.indexed() {
         let entry = answers.entry(&agent.key.node).or_insert(None);
-        if matrix.stands(index) || matches!(agent.presence, Presence::Skipped { .. }) {
+        let is_excused =
+            matches!(agent.presence, Presence::Skipped { .. }) || matrix.has_left(&agent.key.node);
+        if matrix.stands(index) || is_excused {
             *entry = Some(true);
         }
     }
@@ -116,4 +128,36 @@ fn has_address(matrix: &Matrix, node: &NodeName, address: IpAddr) -> bool {
     agents
         .iter()
         .any(|agent| agent.key.node == *node && agent.address == Some(address))
+}
+
+#[cfg(test)]
+mod tests {
+    use mesh_proto::CellState;
+
+    use super::super::judge;
+    use crate::world::{Fate, World};
+
+    #[test]
+    fn a_node_that_left_meanwhile_is_not_known_and_has_not_failed() {
+        let world = World::with(3, |trip| {
+            if trip.touches(2) {
+                Fate::TimesOut
+            } else {
+                Fate::Passes
+            }
+        });
+        let failed =
+            |judged: &[super::Judged]| judged.iter().filter(|of| of.state == CellState::Failed).count();
+        let mut matrix = world.matrix();
+        assert!(failed(&judge(&matrix)) > 0);
+        matrix.left(world.names[2].parse().unwrap());
+        let judged = judge(&matrix);
+        for (cell, judged) in matrix.round().cells().iter().zip(&judged) {
+            let behind_services = super::node_of_target(&matrix, cell).is_none();
+            assert!(
+                judged.state != CellState::Failed || behind_services,
+                "{cell:?} {judged:?}"
+            );
+        }
+    }
 }

@@ -2,8 +2,8 @@
 
 use mesh_proto::{Observation, ProbeKind, Reason};
 
-use super::likelihood::{Losing, exponent};
-use super::loss::{LossSite, tries_of_a_flow};
+use super::likelihood::{Losing, Planned, exponent};
+use super::loss::{LossSite, planned};
 use super::model::Model;
 use super::symptom::Symptom;
 use crate::round::CellIndex;
@@ -18,6 +18,9 @@ struct Shares {
 /// For each cell the logarithm of the chance that it shows its symptom by the loss of the places it crosses; minus
 /// infinity where it crosses none.
 pub(super) fn chances(model: &Model<'_>, sites: &[LossSite]) -> Vec<f64> {
+    if sites.is_empty() {
+        return vec![f64::NEG_INFINITY; model.judged.len()];
+    }
     let mut shares = vec![
         Shares {
             packets: 0.0,
@@ -36,7 +39,7 @@ pub(super) fn chances(model: &Model<'_>, sites: &[LossSite]) -> Vec<f64> {
             *so_far = 1.0 - (1.0 - *so_far) * (1.0 - share);
         }
     }
-    let of_a_flow = tries_of_a_flow(model);
+    let planned = planned(model);
     let chance = |(number, shares): (usize, Shares)| {
         let cell = CellIndex(number);
         // What was refused or forbidden was not lost. A lost ARP request gives host unreachable.
@@ -45,7 +48,14 @@ pub(super) fn chances(model: &Model<'_>, sites: &[LossSite]) -> Vec<f64> {
             None | Some(Reason::Timeout | Reason::DataStalled | Reason::HostUnreachable)
         );
         match &model.matrix.observations()[number] {
-            Some(seen) if silent => chance(model.kind(cell), model.symptom(cell), seen, shares, of_a_flow).ln(),
+            Some(seen) if silent => chance(
+                model.kind(cell),
+                model.symptom(cell),
+                seen,
+                shares,
+                planned[number],
+            )
+            .ln(),
             _ => f64::NEG_INFINITY,
         }
     };
@@ -63,17 +73,14 @@ fn chance(
     symptom: Option<Symptom>,
     seen: &Observation,
     shares: Shares,
-    tries_of_a_flow: u32,
+    planned: Planned,
 ) -> f64 {
     let q = shares.packets;
     let (flows, of_flow) = match kind {
         // Large ones are tried four times before they count as lost.
         ProbeKind::PathMtu if symptom == Some(Symptom::Large) => return q.powi(4),
         ProbeKind::Icmp | ProbeKind::PathMtu => (1, q.powi(exponent(seen.sent))),
-        ProbeKind::Udp => (
-            (seen.sent / tries_of_a_flow).max(1),
-            q.powi(exponent(tries_of_a_flow.min(seen.sent))),
-        ),
+        ProbeKind::Udp => (planned.flows, q.powi(exponent(seen.sent / planned.flows))),
         ProbeKind::DnsUdp => (seen.sent, q),
         ProbeKind::Tcp | ProbeKind::Tls | ProbeKind::DnsTcp => (seen.sent, stream(q)),
     };

@@ -131,11 +131,13 @@ fn cover_symptom(model: &Model<'_>, symptom: Symptom, open: &mut BTreeSet<CellIn
         .copied()
         .filter(|cell| model.symptom(*cell) == Some(symptom))
         .collect();
-    let mut admitted: Vec<Admitted> = candidates(model, &ill, symptom)
+    let places = candidates(model, &ill, symptom);
+    // Which cells are ill decides which places are looked at, so each cell is a chance to be misled as well.
+    let beyond_chance = beyond_chance(places.len() + model.judged.len());
+    let mut admitted: Vec<Admitted> = places
         .into_iter()
         .filter_map(|place| admit(model, &place, symptom))
         .collect();
-    let beyond_chance = beyond_chance(admitted.len());
     // What the place explains that nothing chosen before does may be no more than what chance does to lossy paths.
     let is_chance = |place: &Admitted, open: &BTreeSet<CellIndex>| {
         let ill = |cell: &&CellIndex| open.contains(cell) && model.symptom(**cell) == Some(symptom);
@@ -148,6 +150,8 @@ fn cover_symptom(model: &Model<'_>, symptom: Symptom, open: &mut BTreeSet<CellIn
         };
         symptom != Symptom::Partial && chance > beyond_chance
     };
+    // Cells that a place chosen before explains if nothing else does: to hit them perhaps too is no better.
+    let mut claimed: BTreeSet<CellIndex> = BTreeSet::new();
     loop {
         // The gain counts only cells with this symptom: a place is not chosen for what it may explain besides.
         let gain = |place: &Admitted| {
@@ -155,11 +159,14 @@ fn cover_symptom(model: &Model<'_>, symptom: Symptom, open: &mut BTreeSet<CellIn
                 .explains
                 .iter()
                 .filter(|c| open.contains(c) && model.symptom(**c) == Some(symptom))
+                .filter(|c| place.must.contains(c) || !claimed.contains(c))
                 .count()
         };
         let mut gains: BTreeMap<usize, usize> = BTreeMap::new();
         admitted.retain_mut(|place| {
-            place.explains.retain(|cell| open.contains(cell));
+            let (left, taken): (Vec<_>, Vec<_>) = place.explains.iter().partition(|cell| open.contains(cell));
+            place.taken.extend(taken);
+            place.explains = left;
             !place.explains.is_empty() && !is_chance(place, open)
         });
         for (number, place) in admitted.iter().enumerate() {
@@ -168,7 +175,7 @@ fn cover_symptom(model: &Model<'_>, symptom: Symptom, open: &mut BTreeSet<CellIn
         let best = (0..admitted.len()).max_by(|a, b| {
             let (a_gain, b_gain) = (gains[a], gains[b]);
             let (a, b) = (&admitted[*a], &admitted[*b]);
-            a_gain.cmp(&b_gain).then_with(|| better(b, a))
+            a_gain.cmp(&b_gain).then_with(|| better(b, a, open))
         });
         let Some(best) = best.filter(|best| gains[best] > 0) else {
             return;
@@ -177,8 +184,11 @@ fn cover_symptom(model: &Model<'_>, symptom: Symptom, open: &mut BTreeSet<CellIn
         for cell in &chosen.explains {
             open.remove(cell);
         }
-        let mut covers: BTreeSet<CellIndex> = chosen.explains.iter().copied().collect();
-        covers.extend(&chosen.must);
+        claimed.extend(&chosen.perhaps);
+        if std::env::var_os("DBG").is_some() { eprintln!("PICK {:?} gain {} certain {} perhaps {}", chosen.hypothesis, gains[&best], chosen.certain, chosen.perhaps.len());
+          let mut v: Vec<_> = admitted.iter().enumerate().map(|(n,a)| (gains.get(&n).copied().unwrap_or(0), a)).collect(); v.sort_by_key(|x| std::cmp::Reverse(x.0)); for (g,a) in v.iter().take(6) { eprintln!("   alt {g} {:?} certain {} perhaps {:?}", a.hypothesis, a.certain, a.perhaps.iter().map(|c| { let p = model.cell(*c); (p.from.0, p.kind, p.target.clone()) }).collect::<Vec<_>>()); } }
+        let mut covers = chosen.must;
+        covers.extend(chosen.explains.iter().chain(&chosen.taken));
         picks.push(Pick {
             covers: covers.into_iter().collect(),
             perhaps: chosen.perhaps,
@@ -188,16 +198,16 @@ fn cover_symptom(model: &Model<'_>, symptom: Symptom, open: &mut BTreeSet<CellIn
     }
 }
 
-/// The logarithm of the chance below which no chance is believed, where so many places are looked at.
-fn beyond_chance(places: usize) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "a count of places, far below 2^52")]
-    let places = places.max(1) as f64;
-    (0.001 / places).ln()
+/// The logarithm below which a chance is not believed, where so many things are looked at.
+fn beyond_chance(looks: usize) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a count of cells, far below 2^52")]
+    let looks = looks.max(1) as f64;
+    (0.001 / looks).ln()
 }
 
-/// Orders places that explain the same: the one that must hit more of it, then the smaller one, then the order of
-/// families. `Less` is better.
-fn better(a: &Admitted, b: &Admitted) -> std::cmp::Ordering {
+/// Orders places that explain the same: the one that must hit more of what is open, then the one that must hit more of
+/// all, then the smaller one, then the order of families. `Less` is better.
+fn better(a: &Admitted, b: &Admitted, open: &BTreeSet<CellIndex>) -> std::cmp::Ordering {
     let key = |place: &Admitted| {
         let Hypothesis {
             scope,
@@ -206,6 +216,7 @@ fn better(a: &Admitted, b: &Admitted) -> std::cmp::Ordering {
             filter,
         } = &place.hypothesis;
         (
+            std::cmp::Reverse(place.must.iter().filter(|cell| open.contains(cell)).count()),
             std::cmp::Reverse(place.certain),
             scope.size(),
             *family,

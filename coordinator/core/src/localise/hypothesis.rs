@@ -1,9 +1,8 @@
 //! Places that could be at fault, and whether what was observed admits them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
-use mesh_proto::{Plane, Port, ProbeKind, Protocol};
+use mesh_proto::{Plane, ProbeKind, Protocol};
 
 use super::family::{Family, Filter, Init, Part, Scope};
 use super::model::Model;
@@ -26,8 +25,9 @@ pub(crate) struct Admitted {
     pub(crate) hypothesis: Hypothesis,
     /// Ill cells that it explains, those that it must hit and those that it may.
     pub(crate) explains: Vec<CellIndex>,
-    /// Ill cells that it may hit, but cells like them that it may hit as well are whole: it explains them only if nothing
-    /// else does.
+    /// Those of them that another place explained before.
+    pub(crate) taken: Vec<CellIndex>,
+    /// Ill cells that it may hit, but that are no evidence for it: it explains them only if nothing else does.
     pub(crate) perhaps: Vec<CellIndex>,
     /// Of the ill cells, those that it must hit.
     pub(crate) must: BTreeSet<CellIndex>,
@@ -176,14 +176,16 @@ pub(super) fn admit(model: &Model<'_>, hypothesis: &Hypothesis, symptom: Symptom
     let mut admitted = Admitted {
         hypothesis: hypothesis.clone(),
         explains: Vec::new(),
+        taken: Vec::new(),
         perhaps: Vec::new(),
         must: BTreeSet::new(),
         certain: 0,
         spared: 0,
     };
     let mut contradicting = 0_usize;
-    let mut kin = Kin::default();
-    for (cell, certain) in crossing {
+    let mut may_hit = Vec::new();
+    for (cell, certain) in &crossing {
+        let (cell, certain) = (*cell, *certain);
         let certain = certain && must_show(model, cell, *family, symptom);
         let ill = model.symptom(cell);
         let fits = match symptom {
@@ -196,7 +198,7 @@ pub(super) fn admit(model: &Model<'_>, hypothesis: &Hypothesis, symptom: Symptom
             if certain {
                 admitted.must.insert(cell);
             } else {
-                kin.ill(model, cell);
+                may_hit.push(cell);
             }
         } else if !model.observed(cell) {
         } else if certain {
@@ -206,7 +208,6 @@ pub(super) fn admit(model: &Model<'_>, hypothesis: &Hypothesis, symptom: Symptom
             }
         } else {
             admitted.spared += 1;
-            kin.spared(model, cell);
         }
     }
     admitted.certain = admitted.must.len();
@@ -217,48 +218,14 @@ pub(super) fn admit(model: &Model<'_>, hypothesis: &Hypothesis, symptom: Symptom
         return None;
     }
     if symptom == Symptom::Dead {
-        let (explains, perhaps) = std::mem::take(&mut admitted.explains)
-            .into_iter()
-            .partition(|cell| admitted.must.contains(cell) || !kin.is_well(model, *cell));
-        (admitted.explains, admitted.perhaps) = (explains, perhaps);
+        if !may_hit.is_empty() {
+            let doubtful = model.kin.doubtful(model, *family, &crossing, &may_hit);
+            admitted.explains.retain(|cell| !doubtful.contains(cell));
+            admitted.perhaps = doubtful.into_iter().collect();
+        }
         also_what_rides_on_udp(model, &mut admitted);
     }
     Some(admitted)
-}
-
-/// Cells that ask the same of the same target from the same plane, each from its own node.
-type KinKey = (ProbeKind, Option<IpAddr>, Port, Option<Plane>);
-
-/// How cells fare that a place may hit, by what they ask.
-#[derive(Debug, Default)]
-struct Kin {
-    /// Whole ones and ill ones.
-    by_key: BTreeMap<KinKey, (usize, usize)>,
-}
-
-impl Kin {
-    fn key(model: &Model<'_>, cell: CellIndex) -> KinKey {
-        let planned = model.cell(cell);
-        (planned.kind, planned.address, planned.port, model.plane_from(cell))
-    }
-
-    fn spared(&mut self, model: &Model<'_>, cell: CellIndex) {
-        self.by_key.entry(Self::key(model, cell)).or_default().0 += 1;
-    }
-
-    fn ill(&mut self, model: &Model<'_>, cell: CellIndex) {
-        self.by_key.entry(Self::key(model, cell)).or_default().1 += 1;
-    }
-
-    /// Whether most cells like this one are whole.
-    fn is_well(&self, model: &Model<'_>, cell: CellIndex) -> bool {
-        let (well, ill) = self
-            .by_key
-            .get(&Self::key(model, cell))
-            .copied()
-            .unwrap_or_default();
-        well >= 2 && well >= 2 * ill
-    }
 }
 
 /// Whether a cell that crosses the place must show the symptom.

@@ -21,11 +21,23 @@ pub(crate) enum Losing {
 pub(super) struct Tries {
     pub(super) sent: u32,
     pub(super) lost: u32,
+    /// Those sent whatever became of them; more are sent only where some of them were lost and some were not.
+    first: u32,
     pub(super) flows: u32,
     /// Flows of which nothing came back.
     dead_flows: u32,
     /// Flows of which some came back.
     torn_flows: u32,
+    /// Tries on the latter.
+    torn_tries: u32,
+}
+
+/// How a cell was to be tried.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Planned {
+    pub(super) flows: u32,
+    /// On each flow.
+    pub(super) tries: u32,
 }
 
 /// What is lost on a healthy path: a datagram here and there, when a machine is busy.
@@ -37,23 +49,22 @@ const MOST: f64 = 0.995;
 
 impl Tries {
     /// Of a cell that sends datagrams; `None` for others, whose kernels hide what is lost by sending again.
-    pub(super) fn of(kind: ProbeKind, seen: &Observation, tries_of_a_flow: u32) -> Option<Self> {
+    pub(super) fn of(kind: ProbeKind, seen: &Observation, planned: Planned) -> Option<Self> {
         if !matches!(kind, ProbeKind::Icmp | ProbeKind::Udp) || seen.sent == 0 {
             return None;
         }
         let dead = seen.incomplete_flows.iter().filter(|flow| flow.received == 0);
         let torn = seen.incomplete_flows.iter().filter(|flow| flow.received > 0);
+        let torn_tries = torn.clone().map(|flow| flow.sent).sum();
         let count = |flows: usize| u32::try_from(flows).unwrap_or(u32::MAX);
-        let flows = match kind {
-            ProbeKind::Udp => (seen.sent / tries_of_a_flow.max(1)).max(1),
-            _ => 1,
-        };
         Some(Self {
             sent: seen.sent,
             lost: seen.sent.saturating_sub(seen.received),
-            flows,
-            dead_flows: count(dead.count()).min(flows),
-            torn_flows: count(torn.count()).min(flows),
+            first: planned.flows * planned.tries,
+            flows: planned.flows,
+            dead_flows: count(dead.count()).min(planned.flows),
+            torn_flows: count(torn.count()).min(planned.flows),
+            torn_tries,
         })
     }
 
@@ -64,14 +75,16 @@ impl Tries {
             Losing::Packets => {
                 f64::from(self.lost) * share.ln()
                     + f64::from(self.sent - self.lost) * (1.0 - share).ln()
-                    + alive(self.sent)
+                    + alive(self.first)
             }
             // What is a single flow is whole or dead; if neither, then the path does not lose whole flows.
             Losing::Flows if self.flows == 1 => f64::from(self.lost) * HEALTHY.ln(),
             Losing::Flows => {
                 let whole = self.flows.saturating_sub(self.dead_flows + self.torn_flows);
                 f64::from(self.dead_flows) * share.ln()
+                    // Any of its tries may be lost as well as not.
                     + f64::from(self.torn_flows) * TORN.ln()
+                    + f64::from(self.torn_tries) * 0.5_f64.ln()
                     + f64::from(whole) * (1.0 - share).ln()
                     + alive(self.flows)
             }

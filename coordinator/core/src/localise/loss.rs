@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use mesh_proto::{ProbeKind, Protocol};
+use mesh_proto::Protocol;
 
 use super::family::{Family, Init, Scope};
 use super::hypothesis::{Hypothesis, candidates};
-use super::likelihood::{Bin, Losing, Tries, best_fit};
+use super::likelihood::{Bin, Losing, Planned, Tries, best_fit};
 use super::model::Model;
 use super::symptom::Symptom;
 use crate::round::{CellIndex, Target};
@@ -77,32 +77,34 @@ pub(super) fn sites(model: &Model<'_>) -> Vec<LossSite> {
 
 /// What became of datagrams between agents, of cells of which something came back.
 fn tries(model: &Model<'_>) -> BTreeMap<CellIndex, Tries> {
-    let of_a_flow = tries_of_a_flow(model);
+    let planned = planned(model);
     let cells = (0..model.judged.len()).map(CellIndex);
     let of_agents =
         cells.filter(|cell| model.observed(*cell) && matches!(model.cell(*cell).target, Target::Agent(_)));
     of_agents
         .filter_map(|cell| {
             let seen = model.matrix.observations()[cell.0].as_ref()?;
-            let tries = Tries::of(model.kind(cell), seen, of_a_flow)?;
+            let tries = Tries::of(model.kind(cell), seen, planned[cell.0])?;
             (seen.received > 0).then_some((cell, tries))
         })
         .collect()
 }
 
-/// How often each UDP flow is tried; the same for all of a round.
-pub(super) fn tries_of_a_flow(model: &Model<'_>) -> u32 {
-    let cells = model
-        .matrix
-        .round()
-        .cells()
-        .iter()
-        .zip(model.matrix.observations());
-    let flows = cells
-        .filter(|(cell, _)| cell.kind == ProbeKind::Udp)
-        .filter_map(|(_, seen)| seen.as_ref())
-        .flat_map(|seen| &seen.incomplete_flows);
-    flows.map(|flow| flow.sent).max().unwrap_or(1).max(1)
+/// How each cell was to be tried.
+pub(super) fn planned(model: &Model<'_>) -> Vec<Planned> {
+    let round = model.matrix.round();
+    let mut planned = vec![Planned { flows: 1, tries: 1 }; round.cells().len()];
+    for (agent, _) in round.roster().indexed() {
+        for probe in round.plan_of(agent).into_iter().flat_map(|plan| &plan.probes) {
+            if let Some(cell) = round.cell_of(agent, probe.id) {
+                planned[cell.0] = Planned {
+                    flows: u32::from(probe.flows).max(1),
+                    tries: u32::from(probe.tries).max(1),
+                };
+            }
+        }
+    }
+    planned
 }
 
 /// Loss hits round trips, whoever begins them.
@@ -198,3 +200,6 @@ fn smaller(a: &Hypothesis, b: &Hypothesis) -> std::cmp::Ordering {
     let key = |place: &Hypothesis| (place.scope.size(), place.family, place.filter);
     key(a).cmp(&key(b)).then_with(|| a.scope.cmp(&b.scope))
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use mesh_proto::{CellState, Plane, ProbeKind};
 use super::chance::chances;
 use super::family::{Family, Filter, Init, Part, Scope};
 use super::hypothesis::Hypothesis;
+use super::kin::Kin;
 use super::loss::{LossSite, sites};
 use super::path::parts;
 use super::symptom::{Symptom, protocol_of};
@@ -30,6 +31,7 @@ pub(crate) struct Model<'a> {
     pub(crate) sites: Vec<LossSite>,
     /// For each cell the logarithm of the chance that it is ill by such loss alone.
     chances: Vec<f64>,
+    pub(super) kin: Kin,
 }
 
 impl<'a> Model<'a> {
@@ -62,7 +64,9 @@ impl<'a> Model<'a> {
             parts_of_cell,
             sites: Vec::new(),
             chances: Vec::new(),
+            kin: Kin::default(),
         };
+        model.kin = Kin::new(&model);
         model.sites = sites(&model);
         model.chances = chances(&model, &model.sites);
         model

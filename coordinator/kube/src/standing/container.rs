@@ -6,7 +6,7 @@ use super::pod::Sight;
 use super::words;
 
 /// The kubelet's reasons for a container that has no image (`pkg/kubelet/images/types.go`).
-const NO_IMAGE: [&str; 7] = [
+pub(super) const NO_IMAGE: [&str; 7] = [
     "ErrImagePull",
     "ImagePullBackOff",
     "InvalidImageName",

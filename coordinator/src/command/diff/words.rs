@@ -3,18 +3,22 @@
 use std::fmt::Write;
 
 use mesh_core::{CellChange, Diff, Trend};
-use mesh_proto::{CellState, Finding, NodeName};
+use mesh_proto::{CellState, Finding, NodeName, Report};
 use owo_colors::{OwoColorize, Style};
 
-use crate::render::{count, listing, place, plain, some_of, source, target, why, wrap};
+use super::pairs::{Earlier, pairs};
+use crate::render::{count, listing, place, plain, some_of, wrap};
 
-/// Cells of each kind that are listed; the JSON form has all.
-const CELLS_SHOWN: usize = 40;
+/// Pairs of ends that are listed for each trend; the JSON form has every cell.
+const PAIRS_SHOWN: usize = 20;
+/// Findings that are listed of each kind.
+const FINDINGS_SHOWN: usize = 10;
 /// Nodes that are named.
 const NODES_SHOWN: usize = 10;
 
-/// The difference for people: the answer, then findings, then cells.
-pub(super) fn words(diff: &Diff<'_>, width: usize) -> String {
+/// The difference from the report `before` for people: the answer, then findings, then cells.
+pub(super) fn words(diff: &Diff<'_>, before: &Report, width: usize) -> String {
+    let earlier = Earlier::of(before);
     let mut out = String::new();
     head(&mut out, diff, width);
     let (before, after) = diff.verdict;
@@ -40,13 +44,14 @@ pub(super) fn words(diff: &Diff<'_>, width: usize) -> String {
     findings(&mut out, "New", red, &diff.findings_new, width);
     findings(&mut out, "Gone", green, &diff.findings_gone, width);
     findings(&mut out, "Still", Style::new().bold(), &diff.findings_same, width);
-    cells(&mut out, "worse", diff.changed(Trend::Worse).collect());
-    cells(&mut out, "better", diff.changed(Trend::Better).collect());
-    cells(
-        &mut out,
-        "neither better nor worse",
-        diff.changed(Trend::Different).collect(),
-    );
+    for (trend, what) in [
+        (Trend::Worse, "became worse"),
+        (Trend::Better, "became better"),
+        (Trend::Different, "changed otherwise"),
+    ] {
+        let changes: Vec<&CellChange<'_>> = diff.changed(trend).collect();
+        cells(&mut out, what, &changes, &earlier);
+    }
     out
 }
 
@@ -108,43 +113,46 @@ fn findings(out: &mut String, what: &str, style: Style, findings: &[&Finding], w
         "\n{}",
         format!("{what}: {}", count(findings.len(), "finding")).style(style)
     );
-    for finding in findings {
+    for finding in findings.iter().take(FINDINGS_SHOWN) {
         let text = format!("{}: {} ({})", place(finding), finding.summary, finding.cause);
         wrap(out, "  ", &text, width);
     }
+    let more = findings.len().saturating_sub(FINDINGS_SHOWN);
+    if more > 0 {
+        let _ = writeln!(out, "  and {}; -o json has all", count(more, "more finding"));
+    }
 }
 
-fn cells(out: &mut String, what: &str, changes: Vec<&CellChange<'_>>) {
+fn cells(out: &mut String, what: &str, changes: &[&CellChange<'_>], earlier: &Earlier<'_>) {
     if changes.is_empty() {
         return;
     }
-    let all = changes.len();
-    let _ = writeln!(out, "\nCells that became {what}");
-    let state = |state: Option<CellState>, none: &str| {
-        state.map_or_else(|| none.to_owned(), |state| state.to_string())
-    };
-    let rows = changes.into_iter().take(CELLS_SHOWN).map(|change| {
-        let cell = change.cell;
-        let why = match change.after {
-            Some(after) if after == cell.state => why(cell),
-            _ => String::new(),
-        };
+    let pairs = pairs(changes, earlier);
+    let _ = writeln!(
+        out,
+        "\n{} that {what}, by who probed whom; the worst of each",
+        count(changes.len(), "cell")
+    );
+    let state =
+        |state: Option<CellState>| state.map_or_else(|| "not planned".to_owned(), |state| state.to_string());
+    let more = pairs.len().saturating_sub(PAIRS_SHOWN);
+    let rows = pairs.into_iter().take(PAIRS_SHOWN).map(|pair| {
         [
-            source(cell),
-            target(&cell.to),
-            cell.probe.to_string(),
-            state(change.before, "not planned"),
-            state(change.after, "not planned"),
-            why,
+            pair.from(),
+            pair.to(),
+            pair.cells.to_string(),
+            pair.looks.probes,
+            state(pair.looks.before),
+            state(pair.looks.after),
+            pair.looks.why,
         ]
     });
     listing(
         out,
-        &["FROM", "TO", "PROBE", "BEFORE", "AFTER", "WHY"],
+        &["FROM", "TO", "CELLS", "PROBES", "BEFORE", "AFTER", "WHY"],
         rows.collect(),
     );
-    let more = all.saturating_sub(CELLS_SHOWN);
     if more > 0 {
-        let _ = writeln!(out, " and {}; -o json has all", count(more, "more cell"));
+        let _ = writeln!(out, " and {}; -o json has all", count(more, "more row"));
     }
 }

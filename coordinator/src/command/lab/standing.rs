@@ -68,8 +68,7 @@ impl Folder {
         use std::os::unix::fs::MetadataExt;
         // Where all may write, a folder or a link of somebody else's may lead anywhere.
         let is_ours = |path: &Path| {
-            fs::symlink_metadata(path)
-                .is_ok_and(|found| found.is_dir() && found.uid() == mesh_net::user_id())
+            fs::symlink_metadata(path).is_ok_and(|found| found.is_dir() && found.uid() == mesh_net::user_id())
         };
         self.0.parent().is_some_and(is_ours) && is_ours(&self.0)
     }

@@ -34,7 +34,11 @@ pub(super) fn check(report: &Report) -> Result<(), Contradiction> {
 
 /// What is wrong by itself, wherever it stands.
 fn check_each(report: &Report) -> Result<(), Contradiction> {
-    only_once("nodes", "node", report.nodes.iter().map(|node| node.name.as_str()))?;
+    only_once(
+        "nodes",
+        "node",
+        report.nodes.iter().map(|node| node.name.as_str()),
+    )?;
     only_once(
         "cells",
         "source, target and probe",
@@ -43,10 +47,16 @@ fn check_each(report: &Report) -> Result<(), Contradiction> {
     for (number, cell) in report.cells.iter().enumerate() {
         let wrong = |field, why| Err(Contradiction::new(format!("cells[{number}].{field}"), why));
         if cell.received > cell.sent {
-            return wrong("received", format!("{}, but sent is {}", cell.received, cell.sent));
+            return wrong(
+                "received",
+                format!("{}, but sent is {}", cell.received, cell.sent),
+            );
         }
         if cell.resent > cell.received {
-            return wrong("resent", format!("{}, but received is {}", cell.resent, cell.received));
+            return wrong(
+                "resent",
+                format!("{}, but received is {}", cell.resent, cell.received),
+            );
         }
     }
     for (number, finding) in report.findings.iter().enumerate() {
@@ -90,15 +100,24 @@ fn check_coverage(report: &Report) -> Result<u64, Contradiction> {
     let (cells, observed) = (u64::from(coverage.cells), u64::from(coverage.observed));
     let (unknown, skipped) = (u64::from(coverage.unknown), u64::from(coverage.skipped));
     if cells != observed + unknown {
-        return wrong("cells", format!("{cells} is not {observed} observed and {unknown} unknown ones"));
+        return wrong(
+            "cells",
+            format!("{cells} is not {observed} observed and {unknown} unknown ones"),
+        );
     }
     let listed = count(|state| state == CellState::Unknown);
     if unknown != listed {
-        return wrong("unknown", format!("{unknown}, but {listed} of the cells are unknown"));
+        return wrong(
+            "unknown",
+            format!("{unknown}, but {listed} of the cells are unknown"),
+        );
     }
     let listed = count(|state| state == CellState::Skipped);
     if skipped != listed {
-        return wrong("skipped", format!("{skipped}, but {listed} of the cells are skipped"));
+        return wrong(
+            "skipped",
+            format!("{skipped}, but {listed} of the cells are skipped"),
+        );
     }
     let listed = count(|state| !matches!(state, CellState::Unknown | CellState::Skipped));
     let all = report.nodes.len() <= ALL_CELLS_UP_TO_NODES;

@@ -88,3 +88,54 @@ fn a_small_cluster_has_a_table_and_no_picture() {
     assert_eq!(page.matches("<svg ").count(), 0);
     assert_eq!(page.matches("<td class=\"fine\">.</td>").count(), 6 * 6 - 6);
 }
+
+#[test]
+fn trouble_in_a_picture_has_a_name() {
+    let down = |on: Try<'_>| match (on.from, on.to, on.target, on.probe) {
+        (_, 7, "pod", _) | (12, 30, "host", "icmp") => "failed",
+        _ => "reachable",
+    };
+    let page = text(&large(200, down), Format::Html);
+    for words in [
+        "<title>from 12 n12 to 7 n7: failed</title>",
+        "<title>from 12 n12 to 30 n30: only ICMP failed</title>",
+        "Nodes with trouble, and in how many spots: <a href=\"#n7\">7 n7</a> (399), <a href=\"#n12\">12 n12</a>",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+    // All is down: the words end, the page stays small.
+    let page = text(
+        &large(200, |on| {
+            if (on.from + on.to) % 2 == 0 {
+                "failed"
+            } else {
+                "reachable"
+            }
+        }),
+        Format::Html,
+    );
+    assert_eq!(page.matches("<title>from ").count(), 4 * 500);
+    assert!(page.contains(" and 160 more</p>"));
+}
+
+#[test]
+fn a_page_of_many_findings_ends_and_skipped_cells_are_only_counted() {
+    let mut report = motley();
+    for number in 0..150 {
+        report = with_finding(report, &format!("n{number}"));
+    }
+    report.findings[0].evidence = (0..30).map(|number| format!("Cell {number}")).collect();
+    let page = text(&report, Format::Html);
+    assert_eq!(page.matches("<article ").count(), 100);
+    assert!(page.contains("<p>And 51 more findings; the JSON form has all.</p>"));
+    assert!(page.contains("<li>Cell 19</li><li>and 10 more; the JSON form has all</li>"));
+    assert!(!page.contains("<td class=\"quiet\">skipped</td>"));
+}
+
+#[test]
+fn only_commands_are_set_as_code() {
+    let mut report = with_finding(healthy(2), "n1");
+    report.findings[0].advice = vec!["ip -s link".to_owned(), "Allow UDP port 4789.".to_owned()];
+    let page = text(&report, Format::Html);
+    assert!(page.contains("<li><code>ip -s link</code></li><li>Allow UDP port 4789.</li>"));
+}

@@ -209,7 +209,9 @@ pub(super) fn letters_legend(out: &mut String, blocks: &Blocks<'_, '_>, width: u
             entries.push(entry);
         }
     }
-    wrap(out, "", &entries.join(", "), width);
+    if !entries.is_empty() {
+        wrap(out, "", &entries.join(", "), width);
+    }
 }
 
 /// What the columns are.

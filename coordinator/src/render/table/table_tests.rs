@@ -22,25 +22,44 @@ fn a_healthy_run_takes_ten_lines_at_the_most() {
 }
 
 #[test]
-fn a_small_healthy_cluster_shows_every_agent() {
+fn a_small_healthy_cluster_shows_every_agent_and_what_the_letters_are() {
     let expected = "\
-REACHABLE: all 120 cells over 3 nodes are reachable.
-from \\ to  1  2  3
-          ph ph ph
-1 n1 pod   . .. ..
-     host .  .. ..
-2 n2 pod  ..  . ..
-     host .. .  ..
-3 n3 pod  .. ..  .
-     host .. .. .
+REACHABLE: all 48 cells over 2 nodes are reachable.
+from \\ to  1  2
+          ph ph
+1 n1 pod   . ..
+     host .  ..
+2 n2 pod  ..  .
+     host .. .
 p pod, h host
-120 of 120 cells observed; 1.2 s, 2026-01-01 00:00:00 UTC
+48 of 48 cells observed; 1.2 s, 2026-01-01 00:00:00 UTC
 ";
-    let shown: String = bare(&healthy(3), Format::Table)
-        .lines()
-        .map(|line| line.trim_end().to_owned() + "\n")
-        .collect();
-    assert_eq!(shown, expected);
+    let trimmed = |report: &Report| -> String {
+        bare(report, Format::Table)
+            .lines()
+            .map(|line| line.trim_end().to_owned() + "\n")
+            .collect()
+    };
+    assert_eq!(trimmed(&healthy(2)), expected);
+    // A third node has no room for both of its planes, which look the same.
+    let shown = trimmed(&healthy(3));
+    assert!(shown.contains("\n3 n3 both .. .. ..\np pod, h host\n"), "{shown}");
+}
+
+#[test]
+fn every_letter_of_a_healthy_matrix_is_told_in_one_line() {
+    let mut report = motley();
+    report.verdict = mesh_proto::Verdict::Reachable;
+    report.findings.clear();
+    report.notes.clear();
+    report.nodes.truncate(1);
+    for cell in &mut report.cells {
+        cell.state = mesh_proto::CellState::Reachable;
+    }
+    let shown = bare(&report, Format::Table);
+    let legend = "p pod, h host, n NodePorts, s service, a resolv.conf, 1.. endpoints, o loopback\n";
+    assert!(shown.contains(legend) && legend.len() <= 81, "{shown}");
+    assert!(shown.lines().count() <= 10, "{shown}");
 }
 
 #[test]
@@ -85,7 +104,7 @@ fn lines_fit_the_terminal_but_for_commands() {
         motley(),
         mesh(30, |on: Try<'_>| if on.to == 3 { "failed" } else { "reachable" }),
     ] {
-        for width in [60, 80, 200] {
+        for width in [40, 60, 80, 200] {
             let shown = anstream::adapter::strip_str(&table(&report, width)).to_string();
             for line in shown.lines().filter(|line| !line.contains("iptables")) {
                 assert!(columns(line) <= width, "{width}: {line}");
@@ -129,10 +148,8 @@ fn absent_agents_are_told_once_for_each_reason() {
         shown.starts_with("UNKNOWN: the one cell over 2 nodes could not be checked."),
         "{shown}"
     );
-    assert!(
-        shown.contains("\n  b/pod: Pending\n  a (both planes), b/host: the link is silent\n"),
-        "{shown}"
-    );
+    let words = "\nAgents of which there is no result:\n  a (both planes), b/host: the link is silent\n  b/pod: Pending\n";
+    assert!(shown.contains(words), "{shown}");
 }
 
 #[test]
@@ -145,8 +162,8 @@ fn wide_lists_what_the_table_leaves_out() {
         "n2/host: Pending: no room",
         "timeout; ICMP type 3 code 13 from 10.0.0.9",
         "local_error; errno 1 of sendmsg",
-        "node_port (Local) of n2 10.0.0.1",
-        "1 failed cell is under no finding",
+        "1 failed cell is under no finding.\n",
+        ", 1 more skipped by design",
         "Note      ICMP to services was not planned.",
     ] {
         assert!(shown.contains(words), "`{words}` is missing:\n{shown}");
@@ -168,6 +185,14 @@ fn wide_lists_what_the_table_leaves_out() {
         .filter(|line| line.contains(" failed  ") || line.contains(" unknown  "))
         .count();
     assert_eq!(listed, 5, "{shown}");
+    assert!(
+        !shown.contains(" skipped  ") && !shown.contains("node_port"),
+        "what is skipped is nobody's trouble: {shown}"
+    );
+    assert!(
+        shown.contains(" degraded  slow  "),
+        "nothing was lost there: {shown}"
+    );
 }
 
 #[test]
@@ -200,4 +225,73 @@ fn trouble_everywhere_ends_somewhere() {
     let shown = bare(&large(70, odd), Format::Table);
     assert!(shown.lines().count() < 220, "{}", shown.lines().count());
     assert!(shown.contains(" more target"), "{shown}");
+}
+
+#[test]
+fn a_large_report_stays_readable() {
+    let odd = |on: Try<'_>| {
+        if (on.from * 7 + on.to * 3).is_multiple_of(5) {
+            "failed"
+        } else {
+            "reachable"
+        }
+    };
+    let mut report = large(70, odd);
+    for number in 0..50 {
+        report = with_finding(report, &format!("n{number}"));
+    }
+    let pairs = (0..1691).map(|to| ("n1".parse().unwrap(), format!("n{to}").parse().unwrap()));
+    let finding = &mut report.findings[0];
+    finding.place.nodes.clear();
+    finding.place.pairs = pairs.collect();
+    finding.summary = "Packets are lost ".repeat(2000);
+    finding.evidence = (0..1691).map(|pair| format!("Pair {pair} lost all")).collect();
+    for node in &mut report.nodes {
+        let pod = node.planes.pod.as_mut().unwrap();
+        pod.state = mesh_proto::PlaneState::Absent;
+        pod.why = Some(format!(
+            "link tcp:10.0.0.{}:9440: cannot connect: Connection refused (os error 111)",
+            node.name.as_str().trim_start_matches('n')
+        ));
+    }
+    report.coverage.unknown = 1;
+    let shown = bare(&report, Format::Table);
+    for words in [
+        "1691 pairs: n1 to n0, n1 to n1, n1 to n2 and 1688 more, pod",
+        "\n            Pair 5 lost all\n            and 1685 more (-o json)\n",
+        "And 40 more findings; -o wide shows all.",
+        "n1/pod, n2/pod, n3/pod, n4/pod and 66 more: cannot connect: Connection refused\n",
+    ] {
+        assert!(shown.contains(words), "`{words}` is missing:\n{shown}");
+    }
+    assert!(shown.lines().count() < 230, "{}:\n{shown}", shown.lines().count());
+}
+
+#[test]
+fn the_path_by_which_only_the_run_reaches_an_agent_is_not_shown() {
+    let mut report = mesh(3, |on| if on.from == 2 { "unknown" } else { "reachable" });
+    let why = |plane: &str| {
+        format!(
+            "link unix:/proc/self/fd/11/2-{plane}: cannot connect: Connection refused (os error 111): no agent listens there"
+        )
+    };
+    let planes = &mut report.nodes[1].planes;
+    for (record, plane) in [(&mut planes.pod, "pod"), (&mut planes.host, "host")] {
+        let record = record.as_mut().unwrap();
+        record.state = mesh_proto::PlaneState::Absent;
+        record.why = Some(why(plane));
+    }
+    for cell in &mut report.cells {
+        cell.reason = Some(mesh_proto::CellReason::Words(format!(
+            "no agent to probe from: {}",
+            why("pod")
+        )));
+    }
+    for format in [Format::Table, Format::Wide, Format::Html] {
+        let shown = bare(&report, format);
+        assert!(!shown.contains("/proc/self"), "{shown}");
+    }
+    let shown = bare(&report, Format::Table);
+    let words = "  n2 (both planes): cannot connect: Connection refused: no agent listens there\n";
+    assert!(shown.contains(words), "{shown}");
 }

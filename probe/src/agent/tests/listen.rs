@@ -3,9 +3,10 @@
 use std::os::unix::net::UnixListener as StdListener;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use tonic::transport::ClientTlsConfig;
+use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use super::*;
+use crate::TlsFiles;
 use crate::test_place::{at, in_own_network};
 
 #[test]
@@ -165,14 +166,91 @@ fn over_tcp_it_does_not_start_without_keys() {
         let error = start(over_tcp(None)).await.err().unwrap();
         assert!(matches!(error, AgentError::NoTls), "{error}");
     });
+}
+
+#[test]
+fn a_file_of_keys_that_cannot_be_used_is_told_by_its_flag() {
     in_own_network(&[], async || {
-        let keys = Keys::new();
-        let files = TlsFiles {
-            key: "/nonexistent/key.pem".into(),
-            ..keys.files()
-        };
-        let said = start(over_tcp(Some(files))).await.err().unwrap().to_string();
-        assert!(said.starts_with("cannot read /nonexistent/key.pem: "), "{said}");
+        let (keys, others) = (Keys::new(), Keys::new());
+        let text = keys.folder.path().join("text");
+        std::fs::write(&text, "nothing").unwrap();
+        let garbled = keys.folder.path().join("garbled");
+        std::fs::write(
+            &garbled,
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        )
+        .unwrap();
+        let nowhere = Path::new("/nonexistent/key.pem").to_owned();
+        let good = || keys.files();
+        let table = [
+            (
+                TlsFiles {
+                    ca: text.clone(),
+                    ..good()
+                },
+                "--tls-ca ",
+                "text: nothing of that kind in PEM form",
+            ),
+            (
+                TlsFiles {
+                    ca: garbled.clone(),
+                    ..good()
+                },
+                "--tls-ca ",
+                "garbled: ",
+            ),
+            (
+                TlsFiles {
+                    ca: "/dev/zero".into(),
+                    ..good()
+                },
+                "--tls-ca ",
+                "larger than 1 MiB",
+            ),
+            (
+                TlsFiles {
+                    cert: text.clone(),
+                    ..good()
+                },
+                "--tls-cert ",
+                "text: nothing of that kind",
+            ),
+            (
+                TlsFiles {
+                    cert: good().key,
+                    ..good()
+                },
+                "--tls-cert ",
+                "key: nothing of that kind",
+            ),
+            (
+                TlsFiles {
+                    key: nowhere,
+                    ..good()
+                },
+                "--tls-key ",
+                "/nonexistent/key.pem: No such file",
+            ),
+            (
+                TlsFiles { key: text, ..good() },
+                "--tls-key ",
+                "text: nothing of that kind",
+            ),
+            (
+                TlsFiles {
+                    key: others.files().key,
+                    ..good()
+                },
+                "--tls-cert ",
+                "cannot be used together",
+            ),
+        ];
+        for (files, begins, says) in table {
+            let error = start(over_tcp(Some(files))).await.err().unwrap();
+            let said = error.to_string();
+            assert!(matches!(error, AgentError::TlsFile(_)), "{said}");
+            assert!(said.starts_with(begins) && said.contains(says), "{said}");
+        }
     });
 }
 
@@ -187,6 +265,9 @@ fn a_ca_file_without_a_certificate_is_refused() {
             ..config("a", A_AT, &folder.path().join("a"))
         };
         let said = start(config).await.err().unwrap().to_string();
-        assert!(said.contains("ca.pem: it has no certificate"), "{said}");
+        assert!(
+            said.starts_with("--api-ca ") && said.contains("ca.pem: nothing of that kind in PEM form"),
+            "{said}"
+        );
     });
 }
