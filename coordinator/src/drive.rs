@@ -133,16 +133,18 @@ pub(crate) async fn drive(
     })
 }
 
-/// Agents that were lost may have been taken away with their nodes.
+/// Agents that were lost, and paths that are dead, may have been taken away with their nodes.
 async fn note_who_left(matrix: &mut Matrix, means: &LinkMeans) {
-    let Some(kube) = means.kube.as_ref().filter(|_| matrix.has_lost_agents()) else {
+    let Some(kube) = means.kube.as_ref().filter(|_| matrix.has_trouble()) else {
         return;
     };
     match mesh_kube::nodes(kube).await {
         Ok(there) => {
             let nodes = matrix.round().roster().nodes.iter().map(|node| node.name.clone());
             let left: Vec<_> = nodes.filter(|node| !there.contains(node)).collect();
-            left.into_iter().for_each(|node| matrix.left(node));
+            for node in left {
+                matrix.left(node);
+            }
         }
         Err(error) => tracing::warn!(%error, "whether nodes left is not known"),
     }

@@ -19,21 +19,28 @@ pub struct Again {
 }
 
 /// Whoever is asked again need not be waited for.
-const SHORT: Millis = Millis(800);
+const SHORT: Millis = Millis(500);
 
-/// Which cells are tried again, until the rules are there, and then once more all together: a cell that is whole by luck,
-/// since its service chose another endpoint this time, must not stay so for having been asked more often.
+/// Looks at services that were made for the run: at all of their cells after the others, again at those that are ill, until the
+/// rules are there, and then once more at all that ever were. A cell that is whole by luck, since its service chose another
+/// endpoint this time, must not stay so for having been asked more often.
 #[derive(Debug, Default)]
 pub struct SecondLook {
     ever_ill: BTreeSet<CellIndex>,
 }
 
 impl SecondLook {
-    /// Opens the cells again that are ill now; `None` if all are whole. They get little time.
+    /// Opens the cells that were not looked at yet and those that are ill; `None` if all are whole. They get little time.
     pub fn at_ill(&mut self, matrix: &mut Matrix) -> Option<Again> {
-        let ill = |matrix: &Matrix, cell| matrix.is_fresh(cell) && matrix.is_ill(cell);
-        let again = matrix.again(Some(SHORT), ill)?;
-        self.ever_ill.extend(again.opened.iter().copied());
+        let open = |matrix: &Matrix, cell| matrix.is_fresh(cell) && matrix.is_ill(cell).unwrap_or(true);
+        let ill_before: Vec<CellIndex> = matrix
+            .all_cells()
+            .filter(|cell| matrix.is_ill(*cell) == Some(true))
+            .collect();
+        let again = matrix.again(Some(SHORT), open)?;
+        let opened: BTreeSet<CellIndex> = again.opened.iter().copied().collect();
+        self.ever_ill
+            .extend(ill_before.into_iter().filter(|cell| opened.contains(cell)));
         Some(again)
     }
 
@@ -44,19 +51,21 @@ impl SecondLook {
 }
 
 impl Matrix {
-    /// What each agent has to do first. Services that were made for the run get little time, since they are asked again.
+    /// What each agent has to do first: all but services that were made for the run.
     pub fn first_plans(&self) -> Vec<Option<Plan>> {
         let plan = |agent| {
             let mut plan = self.round().plan_of(agent)?.clone();
-            for probe in &mut plan.probes {
+            plan.probes.retain(|probe| {
                 let cell = self.round().cell_of(agent, probe.id);
-                if cell.is_some_and(|cell| self.is_fresh(cell)) {
-                    probe.timeout = probe.timeout.min(SHORT);
-                }
-            }
+                cell.is_none_or(|cell| !self.is_fresh(cell))
+            });
             Some(plan)
         };
         self.agents().map(plan).collect()
+    }
+
+    fn all_cells(&self) -> impl Iterator<Item = CellIndex> + use<> {
+        (0..self.round().cells().len()).map(CellIndex)
     }
 
     fn agents(&self) -> impl Iterator<Item = AgentIndex> + use<> {
@@ -76,6 +85,7 @@ impl Matrix {
                 .filter(|_| self.stands(agent))
                 .cloned();
             if let Some(plan) = &mut plan {
+                let before = plan.probes.len();
                 plan.probes.retain_mut(|probe| {
                     let cell = self.round().cell_of(agent, probe.id);
                     let Some(cell) = cell.filter(|cell| chosen(self, *cell)) else {
@@ -86,8 +96,9 @@ impl Matrix {
                     probe.timeout = at_most.map_or(probe.timeout, |most| probe.timeout.min(most));
                     true
                 });
-                // A handful of probes, and somebody waits for them.
-                plan.pacing.spread = Millis(0);
+                // As gently as the whole plan.
+                let share = |of: u32| u64::from(of) * plan.probes.len() as u64 / before.max(1) as u64;
+                plan.pacing.spread = Millis(u32::try_from(share(plan.pacing.spread.0)).unwrap_or(u32::MAX));
             }
             again.plans.push(plan.filter(|plan| !plan.probes.is_empty()));
         }
@@ -102,15 +113,13 @@ impl Matrix {
         }
     }
 
-    /// It was seen, and is not whole.
-    fn is_ill(&self, cell: CellIndex) -> bool {
+    /// Whether it is not whole; `None` if it was not seen.
+    fn is_ill(&self, cell: CellIndex) -> Option<bool> {
         let is_whole = |seen: &Observation| {
             seen.untried.is_some()
                 || (seen.failure.is_none() && seen.received == seen.sent && seen.resent == 0)
         };
-        self.observations()[cell.0]
-            .as_ref()
-            .is_some_and(|seen| !is_whole(seen))
+        self.observations()[cell.0].as_ref().map(|seen| !is_whole(seen))
     }
 }
 
@@ -122,16 +131,13 @@ mod tests {
     use crate::world::World;
     use crate::{PlanOptions, Round};
 
-    /// A matrix of a healthy cluster whose NodePorts do not answer.
     fn matrix(fresh: bool) -> Matrix {
         let mut roster = World::healthy(3).roster();
         for service in &mut roster.cluster.node_ports {
             service.fresh = fresh;
         }
         let mut matrix = Matrix::new(Round::plan(roster, &PlanOptions::default()));
-        let plans: Vec<Option<Plan>> = (0..6)
-            .map(|agent| matrix.round().plan_of(AgentIndex(agent)).cloned())
-            .collect();
+        let plans = matrix.first_plans();
         observe(&mut matrix, &plans, false);
         matrix
     }
@@ -154,21 +160,25 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_fresh_and_ill_is_tried_again_and_the_last_look_counts() {
+    fn what_is_fresh_is_asked_last_and_again_while_it_is_ill_and_the_last_look_counts() {
         let mut look = SecondLook::default();
         assert!(
             look.at_ill(&mut matrix(false)).is_none(),
-            "services that stand for long are what they are"
+            "services that stand for long are asked with the rest"
         );
 
         let mut matrix = matrix(true);
-        let again = look.at_ill(&mut matrix).unwrap();
-        let planned: usize = again.plans.iter().flatten().map(|plan| plan.probes.len()).sum();
+        let first = look.at_ill(&mut matrix).unwrap();
+        let planned: usize = first.plans.iter().flatten().map(|plan| plan.probes.len()).sum();
         let (observed, all) = matrix.progress();
-        assert!(planned > 0 && planned == again.opened.len() && planned == all - observed);
+        assert!(planned > 0 && planned == first.opened.len() && planned == all - observed);
+        observe(&mut matrix, &first.plans, false);
 
+        let again = look.at_ill(&mut matrix).unwrap();
+        assert_eq!(again.opened, first.opened, "none of them answered");
         observe(&mut matrix, &again.plans, true);
         assert!(look.at_ill(&mut matrix).is_none(), "all is well now");
+
         let last = look.at_all(&mut matrix).unwrap();
         assert_eq!(
             last.opened, again.opened,
@@ -176,5 +186,15 @@ mod tests {
         );
         observe(&mut matrix, &last.plans, true);
         assert_eq!(matrix.progress(), (all, all));
+    }
+
+    #[test]
+    fn what_is_whole_at_once_is_asked_once() {
+        let mut look = SecondLook::default();
+        let mut matrix = matrix(true);
+        let first = look.at_ill(&mut matrix).unwrap();
+        observe(&mut matrix, &first.plans, true);
+        assert!(look.at_ill(&mut matrix).is_none());
+        assert!(look.at_all(&mut matrix).is_none());
     }
 }

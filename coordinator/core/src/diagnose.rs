@@ -12,6 +12,7 @@ mod place;
 mod protocol;
 mod service;
 mod side_effects;
+mod starved;
 
 use mesh_proto::{Cause, CellState, Confidence, Finding, Severity, Where};
 
@@ -35,7 +36,7 @@ pub(crate) struct Draft {
 /// Names the causes of all places.
 pub(crate) fn diagnose(model: &Model<'_>, picks: &[Pick]) -> Located {
     let drafts: Vec<Draft> = picks.iter().map(|pick| name(model, pick)).collect();
-    let mut drafts = merge::merge(model, drafts);
+    let mut drafts = starved::doubt(model, merge::merge(model, drafts));
     drafts.sort_by_key(|draft| std::cmp::Reverse(draft.explains.len()));
     let excused = excused_icmp(model.matrix, model.judged);
     let red = |cell: &CellIndex| model.judged(*cell).state == CellState::Failed && !excused.contains(cell);
@@ -75,3 +76,6 @@ fn name(model: &Model<'_>, pick: &Pick) -> Draft {
             .unwrap_or_else(|| network::network(model, pick, hypothesis)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 mod absent;
 pub(crate) use self::absent::{nodes_down, why_absent};
 mod starved;
+pub(crate) use self::starved::starved;
 
 use mesh_proto::{CellReason, CellState, Observation, ProbeKind, Reason};
 

@@ -105,9 +105,10 @@ impl Matrix {
         self.left.insert(node);
     }
 
-    /// Whether an agent was lost on the way.
-    pub fn has_lost_agents(&self) -> bool {
-        self.agents.iter().any(|record| record.lost.is_some())
+    /// Whether an agent was lost on the way, or something did not come through.
+    pub fn has_trouble(&self) -> bool {
+        let lost = self.agents.iter().any(|record| record.lost.is_some());
+        lost || self.cells.iter().flatten().any(|seen| seen.failure.is_some())
     }
 
     /// Whether a node left the cluster meanwhile.
@@ -171,7 +172,7 @@ impl Matrix {
     }
 
     /// Whether the agent's link answered from the beginning to the end.
-    pub(crate) fn stands(&self, agent: AgentIndex) -> bool {
+    pub fn stands(&self, agent: AgentIndex) -> bool {
         self.round
             .roster()
             .agent(agent)

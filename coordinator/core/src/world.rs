@@ -82,6 +82,8 @@ pub(crate) struct World {
     pub(crate) lossy: Option<Lossy>,
     /// How long each node's agents were starved at worst.
     pub(crate) starved: Vec<(usize, Millis)>,
+    /// How pod packets are said to travel.
+    pub(crate) overlay: OverlayKind,
 }
 
 impl World {
@@ -97,6 +99,7 @@ impl World {
             facts: Vec::new(),
             lossy: None,
             starved: Vec::new(),
+            overlay: OverlayKind::Vxlan,
         }
     }
 
@@ -158,7 +161,7 @@ impl World {
             port: Port(port),
             protocol,
             policy,
-            backends: vec![backend(1, 30)],
+            backends: vec![backend(self.second(), 30)],
         };
         Cluster {
             api: Some(Api {
@@ -176,7 +179,7 @@ impl World {
                 node_port(Protocol::Udp, TrafficPolicy::Local, 30081),
             ],
             overlay: Some(Overlay {
-                kind: OverlayKind::Vxlan,
+                kind: self.overlay,
                 port: Some(Port(8472)),
             }),
         }
@@ -279,7 +282,7 @@ impl World {
             Target::Dns { .. } => (vec![(node, [0, last][cell.from.0 as usize % 2])], true),
             Target::NodePort { node: on, .. } => {
                 let on = self.number(on);
-                (vec![(node, on), (on, 1)], true)
+                (vec![(node, on), (on, self.second())], true)
             }
         };
         let way = Way {
@@ -330,11 +333,16 @@ impl World {
             Target::NodePort { node: on, .. } => {
                 let on = self.number(on);
                 match leg(node, plane, on, Plane::Host) {
-                    Fate::Passes => leg(on, Plane::Host, 1, Plane::Pod),
+                    Fate::Passes => leg(on, Plane::Host, self.second(), Plane::Pod),
                     fate => fate,
                 }
             }
         }
+    }
+
+    /// The node of the NodePorts' backend.
+    fn second(&self) -> usize {
+        1.min(self.names.len() - 1)
     }
 
     fn number(&self, name: &mesh_proto::NodeName) -> usize {

@@ -30,7 +30,7 @@ pub(crate) struct AgentArgs {
     #[arg(long, env = "MESH_LISTEN", value_name = "LINK")]
     listen: LinkAddress,
 
-    /// Where it answers probes (TCP and UDP): the same number on every agent of a run
+    /// Where it answers probes (TCP and UDP); the coordinator learns it from the agent
     #[arg(
         long,
         env = "MESH_RESPONDER_PORT",

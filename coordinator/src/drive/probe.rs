@@ -46,12 +46,13 @@ enum Lost {
 }
 
 /// Before each further look at what was made for the run.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(300);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(150);
 /// kube-proxy and its like write rules at once, or after the second that they keep between two writes. What is ill by then
 /// stays so.
 const RULES_ARE_WRITTEN: Duration = Duration::from_secs(4);
-/// Runs every agent's plan, as far as time allows; then looks again at services that were made for the run, until their
-/// rules are written.
+
+/// Runs every agent's plan, as far as time allows; then looks at services that were made for the run, until their rules are
+/// written.
 #[expect(
     clippy::disallowed_methods,
     reason = "what the driver waits for is rules that take time"
@@ -67,22 +68,32 @@ pub(super) async fn probe_all(
     run_plans(matrix, links, plans, secret, clock, progress).await;
     let began = Instant::now();
     let mut look = SecondLook::default();
+    let mut wait = Duration::ZERO;
     while clock.was_cut().is_none() && began.elapsed() < RULES_ARE_WRITTEN {
         let Some(again) = look.at_ill(matrix) else { break };
         tracing::info!(
             cells = again.opened.len(),
-            "looking again at services that were made for this run"
+            "looking at services that were made for this run"
         );
         tokio::select! {
             _ = clock.cut() => {}
-            () = tokio::time::sleep(LOOK_AGAIN_AFTER) => {}
+            () = tokio::time::sleep(wait) => {}
         }
+        wait = LOOK_AGAIN_AFTER;
         run_plans(matrix, links, again.plans, secret, clock, progress).await;
     }
     if clock.was_cut().is_none()
         && let Some(again) = look.at_all(matrix)
     {
         run_plans(matrix, links, again.plans, secret, clock, progress).await;
+    }
+    if let Some(cut) = clock.was_cut() {
+        for (index, _) in numbered(links)
+            .filter(|(index, _)| matrix.stands(*index))
+            .collect::<Vec<_>>()
+        {
+            leave(matrix, index, cut);
+        }
     }
 }
 
@@ -134,11 +145,6 @@ async fn run_plans(
         }
         (observed, _) = matrix.progress();
         progress.probing(observed, all);
-    }
-    if let Some(cut) = clock.was_cut() {
-        for (index, _) in numbered(&agents).filter(|(_, agent)| agent.task.is_some()) {
-            leave(matrix, index, cut);
-        }
     }
 }
 

@@ -91,6 +91,7 @@ impl Ground {
         let at = |error: anyhow::Error| failed(error.context(format!("the cluster at {}", kube.server())));
         rights.map_err(|error| at(error.into()))?;
         let discovery = discovery.map_err(|error| at(error.into()))?;
+        tracing::info!(nodes = discovery.nodes.len(), "the cluster is known");
         for gap in &discovery.gaps {
             tracing::info!(gap, "discovery");
         }
@@ -153,6 +154,7 @@ impl Ground {
         progress.phase(format!("making agents on {} nodes", self.discovery.nodes.len()));
         self.made = true;
         let deployed = deploy(&self.kube, &self.blueprint, &keys).await.map_err(failed)?;
+        tracing::info!(namespace = self.blueprint.namespace(), "the run's objects are made");
         self.alive = Some(deployed.alive);
         let not_ready: Vec<(NodeName, String)> = self
             .discovery
@@ -177,6 +179,7 @@ impl Ground {
             raised = coming => raised.map_err(failed)?.agents,
             () = interrupt.wait() => Vec::new(),
         };
+        tracing::info!("agents are up, or will not be");
         if let Some(why) = no_image(&states) {
             return Err(failed(anyhow::anyhow!(
                 "no agent came up, since none of the nodes has their image: {why}\n`mesh image -o mesh.tar` packs it, \

@@ -48,7 +48,7 @@ impl LinkTls {
                 .map_err(|error| unusable("--tls-ca", ca, error.to_string()))?;
         }
         let chain = certificates("--tls-cert", cert)?;
-        let own_key = PrivateKeyDer::from_pem_file(key)
+        let own_key = PrivateKeyDer::from_pem_slice(&pem("--tls-key", key)?)
             .map_err(|error| unusable("--tls-key", key, pem_words(&error)))?;
         Self::of(roots, chain, own_key).map_err(|source| TlsFileError::Pair {
             cert: cert.to_owned(),
@@ -83,8 +83,7 @@ impl LinkTls {
 
 fn certificates(flag: &'static str, file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
     let bad = |error: rustls::pki_types::pem::Error| unusable(flag, file, pem_words(&error));
-    let certificates: Vec<_> = CertificateDer::pem_file_iter(file)
-        .map_err(bad)?
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem(flag, file)?)
         .collect::<Result<_, _>>()
         .map_err(bad)?;
     if certificates.is_empty() {
@@ -97,6 +96,15 @@ fn certificates(flag: &'static str, file: &Path) -> Result<Vec<CertificateDer<'s
     Ok(certificates)
 }
 
+/// Chains and keys have a few KiB.
+const LONGEST: u64 = 1 << 20;
+
+fn pem(flag: &'static str, file: &Path) -> Result<Vec<u8>, TlsFileError> {
+    let read = crate::input_file::read(file, LONGEST);
+    read.map(|(_, bytes)| bytes)
+        .map_err(|error| unusable(flag, file, error.to_string()))
+}
+
 fn unusable(flag: &'static str, file: &Path, why: String) -> TlsFileError {
     TlsFileError::File {
         flag,
@@ -107,7 +115,6 @@ fn unusable(flag: &'static str, file: &Path, why: String) -> TlsFileError {
 
 fn pem_words(error: &rustls::pki_types::pem::Error) -> String {
     match error {
-        rustls::pki_types::pem::Error::Io(error) => error.to_string(),
         rustls::pki_types::pem::Error::NoItemsFound => "nothing of that kind in PEM form is in it".to_owned(),
         other => format!("not PEM: {other}"),
     }

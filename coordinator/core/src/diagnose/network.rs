@@ -3,7 +3,7 @@
 use mesh_proto::{AgentIndex, Cause, Confidence, Direction, OverlayKind, Plane, Reason, Where};
 
 use super::evidence::{evidence, icmp};
-use super::place::{in_words, node_name, place};
+use super::place::{in_words, node_name, place, where_to_look};
 use super::{Draft, direction};
 use crate::NodeIndex;
 use crate::judge::why_absent;
@@ -155,9 +155,10 @@ fn bare(draft: &mut Draft) {
     let at = in_words(&draft.place);
     draft.cause = Cause::Unknown;
     draft.summary = format!("Node addresses are unreachable at {at}, while the pod network there works.");
-    draft.advice = vec![
-        "On that node: nft list chain ip filter INPUT; iptables-save | grep -E 'INPUT|OUTPUT'".to_owned(),
-    ];
+    draft.advice = vec![format!(
+        "{}: nft list chain ip filter INPUT; iptables-save | grep -E 'INPUT|OUTPUT'",
+        where_to_look(&draft.place)
+    )];
 }
 
 fn overlay(model: &Model<'_>, draft: &mut Draft) {
@@ -185,12 +186,29 @@ fn overlay(model: &Model<'_>, draft: &mut Draft) {
             "Pod packets pass between no two nodes, while the node network is fine: what carries them ({carrier}) fails everywhere."
         );
     }
-    draft.advice = vec![
-        "On the node: ip -d link show type vxlan; ip route; bridge fdb show; nft list ruleset; iptables-save"
-            .to_owned(),
-    ];
+    draft.advice = vec![format!(
+        "{}: {}",
+        where_to_look(&draft.place),
+        look_at_carrier(overlay.map(|overlay| overlay.kind))
+    )];
     if let Some(port) = overlay.and_then(|overlay| overlay.port) {
         draft.advice.insert(0, format!("Allow UDP port {port} between all nodes, in and out, in the host firewall and in the cloud's."));
+    }
+}
+
+/// What shows how pod packets travel, by what carries them.
+fn look_at_carrier(kind: Option<OverlayKind>) -> &'static str {
+    match kind {
+        Some(OverlayKind::None) => {
+            "ip route; ip neigh; nft list ruleset; iptables-save; and whether BGP, or what else makes the routes, runs"
+        }
+        Some(OverlayKind::Wireguard) => "wg show; ip route; nft list ruleset; iptables-save",
+        Some(OverlayKind::Ipip) => "ip -d tunnel show; ip route; nft list ruleset; iptables-save",
+        Some(OverlayKind::Geneve) => "ip -d link show type geneve; ip route; nft list ruleset; iptables-save",
+        Some(OverlayKind::Vxlan) => {
+            "ip -d link show type vxlan; ip route; bridge fdb show; nft list ruleset; iptables-save"
+        }
+        None => "ip -d link; ip route; nft list ruleset; iptables-save",
     }
 }
 
@@ -243,9 +261,10 @@ fn forward(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis, draft: &mut 
             draft.summary = format!(
                 "{at} does not forward for its pods: they reach nothing off the node, and nothing reaches them."
             );
-            draft.advice = vec![
-                "On the node: sysctl net.ipv4.ip_forward; iptables -S FORWARD; nft list ruleset | grep -A3 'hook forward'".to_owned(),
-            ];
+            draft.advice = vec![format!(
+                "{}: sysctl net.ipv4.ip_forward; iptables -S FORWARD; nft list ruleset | grep -A3 'hook forward'",
+                where_to_look(&draft.place)
+            )];
         }
     }
 }
@@ -282,8 +301,10 @@ fn agent(hypothesis: &Hypothesis, draft: &mut Draft) {
     };
     draft.cause = Cause::Unknown;
     draft.summary = what;
-    draft.advice =
-        vec!["On that node: ip -br addr; ip route; ip rule; nft list ruleset; iptables-save".to_owned()];
+    draft.advice = vec![format!(
+        "{}: ip -br addr; ip route; ip rule; nft list ruleset; iptables-save",
+        where_to_look(&draft.place)
+    )];
 }
 
 /// The source's kernel refused to send most of what it was asked to.
@@ -321,10 +342,10 @@ fn local_egress(model: &Model<'_>, pick: &Pick, draft: &mut Draft) {
         "The kernel of {} refuses to send: a rule in OUTPUT, or a route that forbids.",
         in_words(&draft.place)
     );
-    draft.advice = vec![
-        "On that node: iptables -S OUTPUT; nft list ruleset | grep -A5 'hook output'; ip route get ADDRESS"
-            .to_owned(),
-    ];
+    draft.advice = vec![format!(
+        "{}: iptables -S OUTPUT; nft list ruleset | grep -A5 'hook output'; ip route get ADDRESS",
+        where_to_look(&draft.place)
+    )];
 }
 
 fn answered_by_others(model: &Model<'_>, pick: &Pick) -> bool {

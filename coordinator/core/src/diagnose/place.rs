@@ -48,6 +48,16 @@ pub(super) fn in_words(place: &Where) -> String {
     }
 }
 
+/// Where to type a command: `On worker-2`, `On both nodes and between them`, `On each node and between them`.
+pub(super) fn where_to_look(place: &Where) -> String {
+    match (place.nodes.as_slice(), place.pairs.as_slice()) {
+        ([], [_]) => "On both nodes and between them".to_owned(),
+        ([], []) => "On each node and between them".to_owned(),
+        ([], _) => "On the nodes of these pairs and between them".to_owned(),
+        (nodes, _) => format!("On {}", list(nodes)),
+    }
+}
+
 /// `a`, `a and b`, `a, b and c`; long lists are cut.
 pub(super) fn list(nodes: &[NodeName]) -> String {
     const SHOWN: usize = 6;

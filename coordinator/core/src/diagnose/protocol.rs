@@ -4,13 +4,14 @@ use mesh_proto::{Cause, Confidence};
 
 use super::Draft;
 use super::evidence::evidence;
-use super::place::{in_words, place};
+use super::place::{in_words, place, where_to_look};
 use crate::localise::{Hypothesis, Model, Pick, protocol_of};
 
 /// A place that spares the other protocols.
 pub(super) fn protocol(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -> Draft {
     let place = place(model, hypothesis);
     let at = in_words(&place);
+    let whereabouts = where_to_look(&place);
     let name = hypothesis
         .filter
         .protocol
@@ -42,8 +43,9 @@ pub(super) fn protocol(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) 
         },
         evidence: evidence(model, &pick.explains),
         advice: vec![format!(
-            "On that node: iptables-save | grep -i -- '-p {0}'; nft list ruleset | grep -n {0}",
-            name.to_ascii_lowercase()
+            "{1}: iptables-save | grep -i -- '-p {0}'; nft list ruleset | grep -n {0}",
+            name.to_ascii_lowercase(),
+            whereabouts
         )],
         explains: pick.explains.clone(),
     }

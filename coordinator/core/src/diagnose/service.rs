@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use mesh_proto::{Cause, Confidence, Reason, TargetKind, Where};
+use mesh_proto::{Cause, Confidence, NodeName, Reason, TargetKind, Where};
 
 use super::Draft;
 use super::evidence::{evidence, icmp};
@@ -78,7 +78,7 @@ fn dns_endpoint(model: &Model<'_>, number: usize, hypothesis: &Hypothesis, draft
     let Some(endpoint) = dns.and_then(|dns| dns.endpoints.get(number)) else {
         return;
     };
-    let Scope::Cluster = hypothesis.scope else {
+    if !is_everywhere(model, hypothesis) {
         let at = in_words(&draft.place);
         draft.place.endpoint = Some(endpoint.address);
         draft.summary = format!(
@@ -87,7 +87,7 @@ fn dns_endpoint(model: &Model<'_>, number: usize, hypothesis: &Hypothesis, draft
         );
         draft.advice = advice_dns();
         return;
-    };
+    }
     let only_one = dns.is_some_and(|dns| dns.endpoints.len() == 1);
     draft.cause = if only_one {
         Cause::DnsDown
@@ -128,12 +128,18 @@ fn dns(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis, draft: &mut Draf
     let at = in_words(&draft.place);
     draft.advice = advice_dns();
     draft.summary = format!("The DNS service does not answer: {at}.");
-    if hypothesis.scope != Scope::Cluster || hypothesis.filter.from.is_some() {
+    if !is_everywhere(model, hypothesis) || hypothesis.filter.from.is_some() {
         return;
     }
+    draft.place.nodes.clear();
     if hypothesis.family == Family::DnsAll {
         draft.cause = Cause::DnsDown;
-        draft.confidence = Confidence::Certain;
+        // From elsewhere it may look otherwise, where there is an elsewhere.
+        draft.confidence = if has_one_node(model) {
+            Confidence::Likely
+        } else {
+            Confidence::Certain
+        };
         draft.summary = "DNS is down: neither the service nor any endpoint answers anybody.".into();
     } else if refused_with_icmp(model, pick) {
         draft.cause = Cause::ServiceNoEndpoints;
@@ -152,9 +158,10 @@ fn api(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis, draft: &mut Draf
         "kubectl get endpointslices -n default kubernetes; curl -k https://ENDPOINT/livez".to_owned(),
         "On the control plane: crictl ps -a | grep kube-apiserver; journalctl -u kubelet".to_owned(),
     ];
-    if hypothesis.scope != Scope::Cluster || hypothesis.filter.from.is_some() {
+    if !is_everywhere(model, hypothesis) || hypothesis.filter.from.is_some() {
         return;
     }
+    draft.place.nodes.clear();
     if refused_with_icmp(model, pick) {
         draft.cause = Cause::ServiceNoEndpoints;
         draft.confidence = Confidence::Likely;
@@ -164,6 +171,7 @@ fn api(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis, draft: &mut Draf
         draft.confidence = Confidence::Likely;
         draft.summary =
             "The API server refuses connections: its endpoint answers with a reset, to everybody.".into();
+        draft.place.nodes = api_nodes(model);
     }
 }
 
@@ -201,14 +209,33 @@ fn node_port(
         "kubectl get service,endpointslices -A -o wide | grep PORT".to_owned(),
         "On the node: iptables-save -t nat | grep PORT; nft list table ip kube-proxy; and try the backend's own address.".to_owned(),
     ];
-    if hypothesis.scope == Scope::Cluster
-        && hypothesis.filter.from.is_none()
-        && refused_with_icmp(model, pick)
+    if is_everywhere(model, hypothesis) && hypothesis.filter.from.is_none() && refused_with_icmp(model, pick)
     {
         draft.cause = Cause::ServiceNoEndpoints;
         draft.confidence = Confidence::Likely;
         draft.summary = format!("{what} has no ready endpoint: every node refuses on its behalf.");
     }
+}
+
+/// The nodes that the API's endpoints stand on, as far as they are known.
+fn api_nodes(model: &Model<'_>) -> Vec<NodeName> {
+    let roster = model.matrix.round().roster();
+    let endpoints = roster.cluster.api.iter().flat_map(|api| &api.endpoints);
+    let mut nodes: Vec<NodeName> = endpoints
+        .filter_map(|endpoint| roster.node_of_host_address(endpoint.ip()).cloned())
+        .collect();
+    nodes.sort();
+    nodes.dedup();
+    nodes
+}
+
+/// Whether all nodes that there are see it; in a cluster of one node that is the node.
+fn is_everywhere(model: &Model<'_>, hypothesis: &Hypothesis) -> bool {
+    hypothesis.scope == Scope::Cluster || has_one_node(model)
+}
+
+fn has_one_node(model: &Model<'_>) -> bool {
+    model.matrix.round().roster().nodes.len() == 1
 }
 
 fn service_place(draft: &mut Draft, address: Option<IpAddr>, hypothesis: &Hypothesis) {

@@ -1,6 +1,6 @@
 //! What a fault does besides: cells that the model's paths do not lead through the fault, though the kernel's do.
 
-use mesh_proto::{Cause, CellState, Plane, ProbeKind};
+use mesh_proto::{Cause, CellState, Plane, ProbeKind, Reason};
 
 use super::Draft;
 use crate::NodeIndex;
@@ -59,6 +59,8 @@ fn has_effect(model: &Model<'_>, fault: &Draft, effect: &Draft) -> bool {
         // A node that does not forward does not answer for others by ARP either (Linux `net/ipv4/arp.c`), so that pods
         // with a /32 lose their gateway, and with it their own node.
         Cause::IpForwardOff => all(&|cell| inside(model, cell, node)),
+        // Nor does it answer for others where it has no route to them.
+        Cause::NodePartitioned => has_no_route(model, fault, node) && all(&|cell| inside(model, cell, node)),
         // With bridge-nf-call-iptables=1 packets between pods on one bridge pass FORWARD as well.
         Cause::ForwardDropped | Cause::ForwardRejected => {
             all(&|cell| inside(model, cell, node) && is_between_pods(model, cell))
@@ -112,9 +114,37 @@ fn inside(model: &Model<'_>, cell: CellIndex, node: NodeIndex) -> bool {
             .and_then(|dns| dns.endpoints.get(*number))
             .and_then(|endpoint| roster.node_index(&endpoint.node)),
         Target::NodePort { node, .. } => roster.node_index(node),
+        Target::Api => api_node(model),
+        // Its own endpoint is one of those that answer it.
+        Target::Dns { .. } if has_dns_endpoint(model, node) => Some(node),
         _ => to,
     };
     from == Some(node) && to == Some(node)
+}
+
+/// The node that all endpoints of the API stand on, if it is one.
+fn api_node(model: &Model<'_>) -> Option<NodeIndex> {
+    let roster = model.matrix.round().roster();
+    let mut endpoints = roster.cluster.api.as_ref()?.endpoints.iter();
+    let node = roster.node_of_host_address(endpoints.next()?.ip())?;
+    let same = endpoints.all(|endpoint| roster.node_of_host_address(endpoint.ip()) == Some(node));
+    same.then(|| roster.node_index(node)).flatten()
+}
+
+fn has_dns_endpoint(model: &Model<'_>, node: NodeIndex) -> bool {
+    let roster = model.matrix.round().roster();
+    let dns = roster.cluster.dns.iter().flat_map(|dns| &dns.endpoints);
+    dns.into_iter()
+        .any(|endpoint| roster.node_index(&endpoint.node) == Some(node))
+}
+
+/// Whether the node's own kernel says that it has no route to others: then its link is down, and its routes went with it.
+fn has_no_route(model: &Model<'_>, fault: &Draft, node: NodeIndex) -> bool {
+    fault.explains.iter().any(|cell| {
+        model.nodes(*cell).0 == Some(node)
+            && model.plane_from(*cell) == Some(Plane::Host)
+            && model.judged(*cell).seen() == Some(Reason::NetUnreachable)
+    })
 }
 
 fn touches(model: &Model<'_>, cell: CellIndex, node: NodeIndex) -> bool {

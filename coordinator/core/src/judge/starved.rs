@@ -43,7 +43,7 @@ fn answering_agent(cell: &PlannedCell) -> Option<AgentIndex> {
 }
 
 /// Late by so much that a whole try can have passed meanwhile.
-fn starved(matrix: &Matrix, agent: AgentIndex) -> bool {
+pub(crate) fn starved(matrix: &Matrix, agent: AgentIndex) -> bool {
     const SERIOUS_MS: u32 = 1_500;
     matrix.agent(agent).is_some_and(|record| {
         record.starvation.longest.0 >= SERIOUS_MS || record.starvation.dropped_by_socket > 0

@@ -159,7 +159,6 @@ fn cover_symptom(model: &Model<'_>, symptom: Symptom, open: &mut BTreeSet<CellIn
                 .explains
                 .iter()
                 .filter(|c| open.contains(c) && model.symptom(**c) == Some(symptom))
-                .filter(|c| place.must.contains(c) || !claimed.contains(c))
                 .count()
         };
         let mut gains: BTreeMap<usize, usize> = BTreeMap::new();
@@ -167,15 +166,19 @@ fn cover_symptom(model: &Model<'_>, symptom: Symptom, open: &mut BTreeSet<CellIn
             let (left, taken): (Vec<_>, Vec<_>) = place.explains.iter().partition(|cell| open.contains(cell));
             place.taken.extend(taken);
             place.explains = left;
-            !place.explains.is_empty() && !is_chance(place, open)
+            let adds = |cell: &CellIndex| place.must.contains(cell) || !claimed.contains(cell);
+            place.explains.iter().any(adds) && !is_chance(place, open)
         });
         for (number, place) in admitted.iter().enumerate() {
             gains.insert(number, gain(place));
         }
-        let best = (0..admitted.len()).max_by(|a, b| {
-            let (a_gain, b_gain) = (gains[a], gains[b]);
-            let (a, b) = (&admitted[*a], &admitted[*b]);
-            a_gain.cmp(&b_gain).then_with(|| better(b, a, open))
+        let most = gains.values().copied().max().unwrap_or(0);
+        // A few cells that may cross a place are no reason to prefer it: of places that explain nearly as much, the one
+        // that must hit more of it.
+        let near = (0..admitted.len()).filter(|place| gains[place] * 20 >= most * 19);
+        let best = near.min_by(|a, b| {
+            let of = |place: usize| (&admitted[place], gains[&place]);
+            better(of(*a), of(*b), open)
         });
         let Some(best) = best.filter(|best| gains[best] > 0) else {
             return;
@@ -185,8 +188,6 @@ fn cover_symptom(model: &Model<'_>, symptom: Symptom, open: &mut BTreeSet<CellIn
             open.remove(cell);
         }
         claimed.extend(&chosen.perhaps);
-        if std::env::var_os("DBG").is_some() { eprintln!("PICK {:?} gain {} certain {} perhaps {}", chosen.hypothesis, gains[&best], chosen.certain, chosen.perhaps.len());
-          let mut v: Vec<_> = admitted.iter().enumerate().map(|(n,a)| (gains.get(&n).copied().unwrap_or(0), a)).collect(); v.sort_by_key(|x| std::cmp::Reverse(x.0)); for (g,a) in v.iter().take(6) { eprintln!("   alt {g} {:?} certain {} perhaps {:?}", a.hypothesis, a.certain, a.perhaps.iter().map(|c| { let p = model.cell(*c); (p.from.0, p.kind, p.target.clone()) }).collect::<Vec<_>>()); } }
         let mut covers = chosen.must;
         covers.extend(chosen.explains.iter().chain(&chosen.taken));
         picks.push(Pick {
@@ -206,9 +207,9 @@ fn beyond_chance(looks: usize) -> f64 {
 }
 
 /// Orders places that explain the same: the one that must hit more of what is open, then the one that must hit more of
-/// all, then the smaller one, then the order of families. `Less` is better.
-fn better(a: &Admitted, b: &Admitted, open: &BTreeSet<CellIndex>) -> std::cmp::Ordering {
-    let key = |place: &Admitted| {
+/// all, then the one that explains more, then the smaller one, then the order of families. `Less` is better.
+fn better(a: (&Admitted, usize), b: (&Admitted, usize), open: &BTreeSet<CellIndex>) -> std::cmp::Ordering {
+    let key = |(place, gain): (&Admitted, usize)| {
         let Hypothesis {
             scope,
             family,
@@ -218,6 +219,7 @@ fn better(a: &Admitted, b: &Admitted, open: &BTreeSet<CellIndex>) -> std::cmp::O
         (
             std::cmp::Reverse(place.must.iter().filter(|cell| open.contains(cell)).count()),
             std::cmp::Reverse(place.certain),
+            std::cmp::Reverse(gain),
             scope.size(),
             *family,
             *init,
@@ -226,5 +228,5 @@ fn better(a: &Admitted, b: &Admitted, open: &BTreeSet<CellIndex>) -> std::cmp::O
     };
     key(a)
         .cmp(&key(b))
-        .then_with(|| a.hypothesis.scope.cmp(&b.hypothesis.scope))
+        .then_with(|| a.0.hypothesis.scope.cmp(&b.0.hypothesis.scope))
 }

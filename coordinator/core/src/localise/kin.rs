@@ -12,13 +12,23 @@ use mesh_proto::{Plane, Port, ProbeKind, Reason};
 use super::family::Family;
 use super::model::Model;
 use super::symptom::Symptom;
-use crate::round::CellIndex;
+use crate::round::{CellIndex, Target};
 
 /// How many of some cells are whole, and how many are ill.
 #[derive(Debug, Clone, Copy, Default)]
 struct Fares {
     whole: usize,
     ill: usize,
+}
+
+/// What is asked, and from which plane: once from each node.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Question {
+    kind: ProbeKind,
+    address: Option<IpAddr>,
+    port: Port,
+    as_application: bool,
+    from: Option<Plane>,
 }
 
 /// Who asks the same: a number for each cell, and how the kin fares.
@@ -30,18 +40,19 @@ pub(super) struct Kin {
 
 impl Kin {
     pub(super) fn new(model: &Model<'_>) -> Self {
-        let mut numbers: BTreeMap<(ProbeKind, Option<IpAddr>, Port, Option<Plane>), usize> = BTreeMap::new();
+        let mut numbers: BTreeMap<Question, usize> = BTreeMap::new();
         let mut kin = Self::default();
         for cell in (0..model.judged.len()).map(CellIndex) {
             let planned = model.cell(cell);
-            let key = (
-                planned.kind,
-                planned.address,
-                planned.port,
-                model.plane_from(cell),
-            );
+            let question = Question {
+                kind: planned.kind,
+                address: planned.address,
+                port: planned.port,
+                as_application: matches!(planned.target, Target::Dns { as_application: true }),
+                from: model.plane_from(cell),
+            };
             let next = numbers.len();
-            let number = *numbers.entry(key).or_insert(next);
+            let number = *numbers.entry(question).or_insert(next);
             kin.of_cell.push(number);
             if number == kin.all.len() {
                 kin.all.push(Fares::default());

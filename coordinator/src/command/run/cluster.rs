@@ -150,12 +150,14 @@ async fn over_cluster(
         }
         Err(failure) => Err(failure),
     };
+    tracing::info!("probing is done");
     progress.phase("removing what the run made");
     let removed = ground.remove().await;
     progress.finish();
     if let Err(error) = removed {
         cli::tell(format!("{error}; `mesh cleanup` removes the rest"));
     }
+    tracing::info!("what the run made is removed");
     tracing::info!(requests = ground.kube().requests(), "asked of the API server");
     let report = report?;
     outputs.write(&report)?;

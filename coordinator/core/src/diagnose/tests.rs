@@ -1,0 +1,212 @@
+use mesh_proto::{
+    Cause, Confidence, Failure, Finding, IcmpError, Millis, OverlayKind, Plane, Protocol, Reason, Report,
+};
+
+use crate::Target;
+use crate::localise::protocol_of;
+use crate::world::{Fate, Trip, World, prohibited};
+
+fn dead_if(dead: bool) -> Fate {
+    if dead { Fate::TimesOut } else { Fate::Passes }
+}
+
+fn only(report: &Report) -> &Finding {
+    assert_eq!(report.findings.len(), 1, "{:#?}", report.findings);
+    assert_eq!(report.unexplained, 0);
+    &report.findings[0]
+}
+
+fn of_cause(report: &Report, cause: Cause) -> &Finding {
+    let found = report.findings.iter().find(|finding| finding.cause == cause);
+    found.unwrap_or_else(|| panic!("no {cause}: {:#?}", report.findings))
+}
+
+/// Nothing answers for the service, and the client's own node says so.
+fn port_unreachable() -> Failure {
+    let from = "10.0.3.1".parse().unwrap();
+    Failure {
+        icmp: Some(IcmpError {
+            kind: 3,
+            code: 3,
+            from,
+        }),
+        ..Failure::new(Reason::Refused)
+    }
+}
+
+#[test]
+fn a_rejecting_firewall_keeps_its_name_while_dns_is_down_too() {
+    for (size, node) in [(4, 1), (5, 1), (5, 3)] {
+        let mut world = World::with(size, move |trip| {
+            if trip.forwarded_at(node) {
+                Fate::Fails(prohibited("10.244.2.0".parse().unwrap()))
+            } else {
+                Fate::Passes
+            }
+        });
+        world.service = Box::new(|_, target| {
+            matches!(target, Target::Dns { .. } | Target::DnsEndpoint(_)).then_some(Fate::TimesOut)
+        });
+        let report = world.run();
+        assert_eq!(report.findings.len(), 2, "{:#?}", report.findings);
+        let rejected = of_cause(&report, Cause::ForwardRejected);
+        assert_eq!(rejected.place.nodes, [world.names[node].parse().unwrap()]);
+        assert!(of_cause(&report, Cause::DnsDown).place.nodes.is_empty());
+    }
+}
+
+#[test]
+fn a_node_without_service_rules_is_named_while_no_pod_reaches_another_node() {
+    for refused in [true, false] {
+        let mut world = World::with(5, |trip| dead_if(trip.overlaid()));
+        let third = world.names[3].clone();
+        world.service = Box::new(move |node, target| match target {
+            Target::Dns { .. } | Target::Api if node == 3 => Some(Fate::TimesOut),
+            Target::NodePort { node, .. } if node.as_str() == third => Some(if refused {
+                Fate::Fails(Failure::new(Reason::Refused))
+            } else {
+                Fate::TimesOut
+            }),
+            _ => None,
+        });
+        let report = world.run();
+        assert_eq!(report.findings.len(), 2, "{:#?}", report.findings);
+        let rules = of_cause(&report, Cause::KubeProxyMissing);
+        assert_eq!(rules.place.nodes, [world.names[3].parse().unwrap()]);
+        // That its NodePorts are refused is a sign of its own; time-outs can be the other fault's.
+        let sure = if refused {
+            Confidence::Likely
+        } else {
+            Confidence::Possible
+        };
+        assert_eq!(rules.confidence, sure);
+        let pods = of_cause(&report, Cause::Unknown);
+        assert!(pods.place.nodes.is_empty() && pods.place.plane == Some(Plane::Pod));
+    }
+}
+
+/// A node whose uplink is down: its kernel has no route, and does not answer its own pods' ARP either.
+fn uplink_down(says_so: bool) -> World {
+    World::with(4, move |trip| {
+        let own_pods = trip.from == 2 && trip.to == 2 && trip.from_plane != trip.to_plane;
+        let sends = trip.from == 2 && trip.crosses() && trip.from_plane == Plane::Host;
+        if sends && says_so {
+            Fate::Fails(Failure::new(Reason::NetUnreachable))
+        } else {
+            dead_if(own_pods || trip.touches(2) && trip.crosses())
+        }
+    })
+}
+
+#[test]
+fn a_node_that_lost_its_routes_with_its_link_is_one_finding() {
+    let report = uplink_down(true).run();
+    assert_eq!(only(&report).cause, Cause::NodePartitioned);
+    let report = uplink_down(false).run();
+    assert_eq!(
+        report.findings.len(),
+        2,
+        "silence alone does not tell that it is one fault"
+    );
+}
+
+#[test]
+fn in_a_cluster_of_one_node_services_fail_under_their_names() {
+    let cases: [(fn(&Target) -> Option<Fate>, Cause); 4] = [
+        (
+            |target| matches!(target, Target::Dns { .. } | Target::DnsEndpoint(_)).then_some(Fate::TimesOut),
+            Cause::DnsDown,
+        ),
+        (
+            |target| matches!(target, Target::Dns { .. }).then(|| Fate::Fails(port_unreachable())),
+            Cause::ServiceNoEndpoints,
+        ),
+        (
+            |target| matches!(target, Target::Api).then(|| Fate::Fails(port_unreachable())),
+            Cause::ServiceNoEndpoints,
+        ),
+        (
+            |target| matches!(target, Target::Api).then(|| Fate::Fails(Failure::new(Reason::Refused))),
+            Cause::ApiServerDown,
+        ),
+    ];
+    for (fate, cause) in cases {
+        let mut world = World::healthy(1);
+        world.service = Box::new(move |_, target| fate(target));
+        let report = world.run();
+        let finding = only(&report);
+        assert_eq!(finding.cause, cause, "{finding:#?}");
+        assert!(
+            finding.confidence != Confidence::Certain,
+            "one node has no other to compare with"
+        );
+    }
+    // Silence of the API alone has many reasons.
+    let mut world = World::healthy(1);
+    world.service = Box::new(|_, target| matches!(target, Target::Api).then_some(Fate::TimesOut));
+    assert_eq!(only(&world.run()).cause, Cause::Unknown);
+}
+
+#[test]
+fn advice_speaks_of_that_node_only_where_one_is_named_and_of_vxlan_only_where_there_is_some() {
+    let udp = |trip: &Trip| trip.crosses() && protocol_of(trip.kind) == Protocol::Udp;
+    let of_pair = move |trip: &Trip| udp(trip) && trip.touches(0) && trip.touches(2);
+    for (world, begins) in [
+        (
+            World::with(3, move |trip| dead_if(udp(trip))),
+            "On each node and between them: ",
+        ),
+        (
+            World::with(4, move |trip| dead_if(of_pair(trip))),
+            "On both nodes and between them: ",
+        ),
+    ] {
+        let report = world.run();
+        assert!(
+            only(&report).advice[0].starts_with(begins),
+            "{:#?}",
+            report.findings
+        );
+    }
+    let mut world = World::with(3, |trip| dead_if(trip.overlaid() && trip.touches(2)));
+    for (kind, tells_of_vxlan) in [
+        (OverlayKind::Vxlan, true),
+        (OverlayKind::None, false),
+        (OverlayKind::Ipip, false),
+    ] {
+        world.overlay = kind;
+        let report = world.run();
+        let told = only(&report).advice.iter().any(|advice| advice.contains("vxlan"));
+        assert_eq!(told, tells_of_vxlan, "{kind}");
+    }
+}
+
+/// TCP of several pairs times out, and these nodes' agents were starved.
+fn starved(size: usize, nodes: &[usize]) -> World {
+    let mut world = World::with(size, |trip| {
+        let pair = trip.touches(0) && trip.touches(1) || trip.touches(1) && trip.touches(2);
+        dead_if(pair && trip.crosses() && protocol_of(trip.kind) == Protocol::Tcp)
+    });
+    world.starved = nodes.iter().map(|node| (*node, Millis(1_700))).collect();
+    world
+}
+
+#[test]
+fn where_many_agents_were_starved_no_filter_is_claimed_and_nothing_is_sure() {
+    let report = starved(5, &[4]).run();
+    let finding = only(&report);
+    assert_eq!(
+        (finding.cause, finding.confidence),
+        (Cause::Unknown, Confidence::Possible)
+    );
+    assert!(
+        finding.evidence[0].contains("2 of 10 agents were starved"),
+        "{finding:#?}"
+    );
+
+    let report = starved(6, &[5]).run();
+    assert_eq!(
+        of_cause(&report, Cause::ProtocolFiltered).confidence,
+        Confidence::Likely
+    );
+}
