@@ -154,7 +154,10 @@ impl Ground {
         progress.phase(format!("making agents on {} nodes", self.discovery.nodes.len()));
         self.made = true;
         let deployed = deploy(&self.kube, &self.blueprint, &keys).await.map_err(failed)?;
-        tracing::info!(namespace = self.blueprint.namespace(), "the run's objects are made");
+        tracing::info!(
+            namespace = self.blueprint.namespace(),
+            "the run's objects are made"
+        );
         self.alive = Some(deployed.alive);
         let not_ready: Vec<(NodeName, String)> = self
             .discovery

@@ -1,5 +1,6 @@
 use mesh_proto::{
-    Cause, Confidence, Failure, Finding, IcmpError, Millis, OverlayKind, Plane, Protocol, Reason, Report,
+    Cause, Confidence, Failure, Finding, IcmpError, Millis, OverlayKind, Plane, ProbeKind, Protocol, Reason,
+    Report,
 };
 
 use crate::Target;
@@ -110,9 +111,12 @@ fn a_node_that_lost_its_routes_with_its_link_is_one_finding() {
     );
 }
 
+/// What becomes of a service.
+type OfTarget = fn(&Target) -> Option<Fate>;
+
 #[test]
 fn in_a_cluster_of_one_node_services_fail_under_their_names() {
-    let cases: [(fn(&Target) -> Option<Fate>, Cause); 4] = [
+    let cases: [(OfTarget, Cause); 4] = [
         (
             |target| matches!(target, Target::Dns { .. } | Target::DnsEndpoint(_)).then_some(Fate::TimesOut),
             Cause::DnsDown,
@@ -209,4 +213,53 @@ fn where_many_agents_were_starved_no_filter_is_claimed_and_nothing_is_sure() {
         of_cause(&report, Cause::ProtocolFiltered).confidence,
         Confidence::Likely
     );
+}
+
+#[test]
+fn a_refused_node_port_is_not_put_under_a_network_that_passes_nothing() {
+    let mut world = World::with(5, |trip| dead_if(trip.overlaid()));
+    let third = world.names[3].clone();
+    world.service = Box::new(move |_, target| match target {
+        Target::NodePort { node, .. } if node.as_str() == third => {
+            Some(Fate::Fails(Failure::new(Reason::Refused)))
+        }
+        _ => None,
+    });
+    let report = world.run();
+    assert_eq!(report.findings.len(), 2, "{:#?}", report.findings);
+    let third = [world.names[3].parse().unwrap()];
+    assert!(
+        report.findings.iter().any(|of| of.place.nodes == third),
+        "{:#?}",
+        report.findings
+    );
+}
+
+#[test]
+fn a_few_cells_that_may_cross_a_place_do_not_outweigh_those_that_must() {
+    let mut world = World::with(3, |trip| dead_if(trip.forwarded_at(0)));
+    // All queries of the node itself went to the endpoint that stands on it, by chance.
+    world.service = Box::new(|node, target| {
+        (node == 0 && matches!(target, Target::Dns { .. })).then_some(Fate::TimesOut)
+    });
+    let off = mesh_proto::Fact {
+        group: "sysctl".into(),
+        name: "net.ipv4.ip_forward".into(),
+        value: "0".into(),
+    };
+    world.facts = vec![(0, off)];
+    assert_eq!(only(&world.run()).cause, Cause::IpForwardOff);
+}
+
+#[test]
+fn one_probe_alone_finds_no_black_hole() {
+    let world = World::with(3, |trip| {
+        let one = (trip.from, trip.to) == (0, 1) && trip.from_plane == trip.to_plane;
+        if one && trip.from_plane == Plane::Host && trip.kind == ProbeKind::PathMtu {
+            Fate::Shrinks(1449)
+        } else {
+            Fate::Passes
+        }
+    });
+    assert_eq!(only(&world.run()).cause, Cause::Unknown);
 }

@@ -29,7 +29,7 @@ pub(super) struct Tries {
     /// Flows of which some came back.
     torn_flows: u32,
     /// Tries on the latter.
-    torn_tries: u32,
+    sent_on_torn: u32,
 }
 
 /// How a cell was to be tried.
@@ -55,7 +55,7 @@ impl Tries {
         }
         let dead = seen.incomplete_flows.iter().filter(|flow| flow.received == 0);
         let torn = seen.incomplete_flows.iter().filter(|flow| flow.received > 0);
-        let torn_tries = torn.clone().map(|flow| flow.sent).sum();
+        let sent_on_torn = torn.clone().map(|flow| flow.sent).sum();
         let count = |flows: usize| u32::try_from(flows).unwrap_or(u32::MAX);
         Some(Self {
             sent: seen.sent,
@@ -64,7 +64,7 @@ impl Tries {
             flows: planned.flows,
             dead_flows: count(dead.count()).min(planned.flows),
             torn_flows: count(torn.count()).min(planned.flows),
-            torn_tries,
+            sent_on_torn,
         })
     }
 
@@ -84,7 +84,7 @@ impl Tries {
                 f64::from(self.dead_flows) * share.ln()
                     // Any of its tries may be lost as well as not.
                     + f64::from(self.torn_flows) * TORN.ln()
-                    + f64::from(self.torn_tries) * 0.5_f64.ln()
+                    + f64::from(self.sent_on_torn) * 0.5_f64.ln()
                     + f64::from(whole) * (1.0 - share).ln()
                     + alive(self.flows)
             }

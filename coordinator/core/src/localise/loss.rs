@@ -28,7 +28,7 @@ pub(crate) struct LossSite {
     pub(crate) cells: BTreeMap<CellIndex, bool>,
 }
 
-/// How much better than chance a place must be: besides the number of places that were tried, a factor of e^10.
+/// How much better than chance a place must be: besides the number of places that were looked at, a factor of e^10.
 const BAR: f64 = 10.0;
 /// For what is lost on top of another loss at the same place: real loss comes in bursts, which look like more of it.
 const BAR_ON_TOP: f64 = 25.0;
@@ -58,12 +58,12 @@ pub(super) fn sites(model: &Model<'_>) -> Vec<LossSite> {
         })
         .collect();
     #[expect(clippy::cast_precision_loss, reason = "a count of places, far below 2^52")]
-    let tried = (places.len() as f64).ln();
+    let looks = (places.len() as f64).ln();
     let mut sites: Vec<LossSite> = Vec::new();
     // What each cell loses by the places found so far.
     let mut before: BTreeMap<CellIndex, f64> = BTreeMap::new();
     while sites.len() < MOST_SITES {
-        let Some(site) = best(model, &places, &tries, &before, tried) else {
+        let Some(site) = best(model, &places, &tries, &before, looks) else {
             break;
         };
         for cell in site.cells.keys() {
@@ -131,7 +131,7 @@ fn best(
     places: &[(Hypothesis, Vec<CellIndex>)],
     tries: &BTreeMap<CellIndex, Tries>,
     before: &BTreeMap<CellIndex, f64>,
-    tried: f64,
+    looks: f64,
 ) -> Option<LossSite> {
     /// So close that the smaller place is as good.
     const NEAR: f64 = 1.0;
@@ -140,7 +140,7 @@ fn best(
         .map(|(place, cells)| (place, cells, fit(cells, tries, before)))
         .filter(|(_, cells, (gain, ..))| {
             let on_top = cells.iter().any(|cell| before.contains_key(cell));
-            *gain > tried + if on_top { BAR_ON_TOP } else { BAR }
+            *gain > looks + if on_top { BAR_ON_TOP } else { BAR }
         })
         .collect();
     let highest = fits.iter().map(|(.., (gain, ..))| *gain).fold(0.0, f64::max);
