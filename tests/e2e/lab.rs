@@ -246,3 +246,29 @@ fn two_faults_at_once_are_two_findings() {
         ],
     );
 }
+
+#[test]
+fn loss_has_its_name_and_its_place_and_hides_no_other_fault() {
+    let five = Shape {
+        flags: "--nodes 5",
+        options: LabOptions::of_size(5).unwrap(),
+    };
+    let routed = shape("--encapsulation none", &[], Some(Encapsulation::None));
+    is_found(&routed, "random-loss:share=30,node=node-3");
+    is_found(&usual(), "one-way-loss:from=node-3,to=node-1,share=60");
+    is_found(&usual(), "flow-loss");
+    are_found(
+        &five,
+        &["overlay-port-blocked", "random-loss:share=60,node=node-4"],
+    );
+}
+
+#[test]
+fn neither_of_two_faults_hides_the_other() {
+    let five = Shape {
+        flags: "--nodes 5",
+        options: LabOptions::of_size(5).unwrap(),
+    };
+    are_found(&five, &["forward-rejected", "dns-down"]);
+    are_found(&five, &["pod-routes-missing", "kube-proxy-missing:node=node-4"]);
+}

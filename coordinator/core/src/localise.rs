@@ -28,7 +28,7 @@ mod path;
 mod symptom;
 
 pub(crate) use self::cover::{Pick, Place};
-pub(crate) use self::family::{Family, Init, Scope};
+pub(crate) use self::family::{Family, Filter, Init, Scope};
 pub(crate) use self::hypothesis::Hypothesis;
 pub(crate) use self::likelihood::Losing;
 pub(crate) use self::loss::LossSite;

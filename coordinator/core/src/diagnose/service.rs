@@ -33,6 +33,11 @@ pub(super) fn service(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -
         Family::AnyNodePort => node_port(model, pick, None, hypothesis, &mut draft),
         _ => return None,
     }
+    // What all nodes see is at none of them, also where there is one only.
+    let of_service = matches!(draft.cause, Cause::ServiceNoEndpoints | Cause::DnsDown);
+    if of_service && has_one_node(model) && !matches!(hypothesis.family, Family::DnsEndpoint(_)) {
+        draft.place.nodes.clear();
+    }
     Some(draft)
 }
 
@@ -131,7 +136,6 @@ fn dns(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis, draft: &mut Draf
     if !is_everywhere(model, hypothesis) || hypothesis.filter.from.is_some() {
         return;
     }
-    draft.place.nodes.clear();
     if hypothesis.family == Family::DnsAll {
         draft.cause = Cause::DnsDown;
         // From elsewhere it may look otherwise, where there is an elsewhere.
@@ -161,7 +165,6 @@ fn api(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis, draft: &mut Draf
     if !is_everywhere(model, hypothesis) || hypothesis.filter.from.is_some() {
         return;
     }
-    draft.place.nodes.clear();
     if refused_with_icmp(model, pick) {
         draft.cause = Cause::ServiceNoEndpoints;
         draft.confidence = Confidence::Likely;
@@ -262,16 +265,20 @@ fn by_resolver(model: &Model<'_>, cell: CellIndex) -> bool {
     matches!(model.cell(cell).target, Target::Dns { as_application: true })
 }
 
+/// Resets from the endpoint. Who is silent instead may be kept from it by another fault, so long as most are not.
 fn all_refused(model: &Model<'_>, pick: &Pick) -> bool {
-    all_are(model, pick, |reason, icmp| {
-        reason == Some(Reason::Refused) && !icmp
-    })
-}
-
-fn all_are(model: &Model<'_>, pick: &Pick, like: impl Fn(Option<Reason>, bool) -> bool) -> bool {
-    pick.explains
-        .iter()
-        .all(|cell| like(model.judged(*cell).seen(), icmp(model, *cell).is_some()))
+    let is_reset = |cell: &&CellIndex| {
+        model.judged(**cell).seen() == Some(Reason::Refused) && icmp(model, **cell).is_none()
+    };
+    let (resets, others): (Vec<_>, Vec<_>) = pick.explains.iter().partition(is_reset);
+    // A node that does not forward gives its pods no neighbour either.
+    let silent = |cell: &CellIndex| {
+        matches!(
+            model.judged(*cell).seen(),
+            Some(Reason::Timeout | Reason::HostUnreachable)
+        )
+    };
+    resets.len() > others.len() && others.into_iter().all(silent)
 }
 
 fn advice_dns() -> Vec<String> {

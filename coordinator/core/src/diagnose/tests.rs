@@ -263,3 +263,40 @@ fn one_probe_alone_finds_no_black_hole() {
     });
     assert_eq!(only(&world.run()).cause, Cause::Unknown);
 }
+
+#[test]
+fn a_protocol_is_filtered_only_where_the_others_pass() {
+    // Nearly all is lost: of ICMP a little comes through, of the rest nothing.
+    let world = World::with(4, |trip| {
+        let at = trip.crosses() && trip.touches(2);
+        if at && trip.kind == ProbeKind::Icmp && trip.from == 2 && trip.to == 0 {
+            Fate::Loses(2)
+        } else {
+            dead_if(at)
+        }
+    });
+    let report = world.run();
+    assert!(
+        report
+            .findings
+            .iter()
+            .all(|of| of.cause != Cause::ProtocolFiltered),
+        "{:#?}",
+        report.findings
+    );
+}
+
+#[test]
+fn an_api_server_that_refuses_is_named_though_some_pods_do_not_get_there() {
+    let mut world = World::with(4, |trip| dead_if(trip.forwarded_at(2)));
+    world.service = Box::new(|node, target| {
+        let fate = match node {
+            2 => Fate::TimesOut,
+            _ => Fate::Fails(Failure::new(Reason::Refused)),
+        };
+        matches!(target, Target::Api).then_some(fate)
+    });
+    let report = world.run();
+    let api = of_cause(&report, Cause::ApiServerDown);
+    assert_eq!(api.place.nodes, [world.names[0].parse().unwrap()]);
+}

@@ -76,13 +76,14 @@ fn chance(
     planned: Planned,
 ) -> f64 {
     let q = shares.packets;
+    // A flow that is tried again takes the same path; of a stream each SYN was counted.
+    let tries = exponent(seen.sent.div_ceil(planned.flows.max(1)));
     let (flows, of_flow) = match kind {
         // Large ones are tried four times before they count as lost.
         ProbeKind::PathMtu if symptom == Some(Symptom::Large) => return q.powi(4),
         ProbeKind::Icmp | ProbeKind::PathMtu => (1, q.powi(exponent(seen.sent))),
-        ProbeKind::Udp => (planned.flows, q.powi(exponent(seen.sent / planned.flows))),
-        ProbeKind::DnsUdp => (seen.sent, q),
-        ProbeKind::Tcp | ProbeKind::Tls | ProbeKind::DnsTcp => (seen.sent, stream(q)),
+        ProbeKind::Udp | ProbeKind::DnsUdp => (planned.flows, q.powi(tries)),
+        ProbeKind::Tcp | ProbeKind::Tls | ProbeKind::DnsTcp => (planned.flows, stream(q)),
     };
     (1.0 - (1.0 - shares.flows) * (1.0 - of_flow)).powi(exponent(flows))
 }

@@ -125,6 +125,31 @@ pub(super) fn best_fit(bins: &[Bin]) -> (f64, Losing, f64) {
     if flows.0 > packets.0 { flows } else { packets }
 }
 
+/// Whether so many cells may be whole at a place that loses such a share. If there are far too many, then it is a part of
+/// the place that loses, or several parts are. Twice as many may be, since real loss comes in bursts.
+pub(super) fn spares_enough(bins: &[Bin], losing: Losing, share: f64) -> bool {
+    let (mut expected, mut seen) = (0.0, 0.0);
+    for bin in bins
+        .iter()
+        .filter(|bin| losing == Losing::Packets || bin.tries.flows > 1)
+    {
+        let tries = match losing {
+            Losing::Packets => bin.tries.first,
+            Losing::Flows => bin.tries.flows,
+        };
+        let together = (1.0 - (1.0 - share) * (1.0 - bin.before)).clamp(LEAST, MOST);
+        let (none, all) = (
+            (1.0 - together).powi(exponent(tries)),
+            together.powi(exponent(tries)),
+        );
+        expected += f64::from(bin.count) * none / (1.0 - all);
+        if bin.tries.lost == 0 {
+            seen += f64::from(bin.count);
+        }
+    }
+    seen <= 2.0 * expected + 4.0 * expected.sqrt() + 2.0
+}
+
 /// Where a function with one hill is highest, by the golden section.
 fn highest(f: impl Fn(f64) -> f64) -> f64 {
     const GOLDEN: f64 = 0.618_033_988_749_895;

@@ -10,7 +10,7 @@ use mesh_proto::Protocol;
 
 use super::family::{Family, Init, Scope};
 use super::hypothesis::{Hypothesis, candidates};
-use super::likelihood::{Bin, Losing, Planned, Tries, best_fit};
+use super::likelihood::{Bin, Losing, Planned, Tries, best_fit, spares_enough};
 use super::model::Model;
 use super::symptom::Symptom;
 use crate::round::{CellIndex, Target};
@@ -165,6 +165,8 @@ fn best(
     })
 }
 
+const NO_FIT: (f64, Losing, f64) = (f64::NEG_INFINITY, Losing::Packets, 0.0);
+
 /// How well loss at a place explains its cells; one cell alone is no place.
 fn fit(
     cells: &[CellIndex],
@@ -182,7 +184,7 @@ fn fit(
         .map(|(_, count)| count)
         .sum();
     if lossy < 2 {
-        return (f64::NEG_INFINITY, Losing::Packets, 0.0);
+        return NO_FIT;
     }
     let bins: Vec<Bin> = bins
         .into_iter()
@@ -192,7 +194,12 @@ fn fit(
             count,
         })
         .collect();
-    best_fit(&bins)
+    let (gain, losing, share) = best_fit(&bins);
+    if spares_enough(&bins, losing, share) {
+        (gain, losing, share)
+    } else {
+        NO_FIT
+    }
 }
 
 /// Orders places that explain the same.

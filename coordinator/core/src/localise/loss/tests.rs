@@ -166,6 +166,40 @@ fn what_is_wholly_dead_beside_a_share_of_loss_is_a_finding_of_its_own() {
 }
 
 #[test]
+fn two_nodes_that_lose_different_shares_are_two_findings() {
+    for seed in 0..3 {
+        for shares in [(0.1, 0.4), (0.3, 0.3), (0.5, 0.05)] {
+            let mut world = World::healthy(5);
+            world.lossy = Some(Lossy::new(seed, move |from, to| {
+                let of = |node, share| {
+                    if from == node || to == node {
+                        1.0 - share
+                    } else {
+                        1.0
+                    }
+                };
+                1.0 - of(0, shares.0) * of(3, shares.1)
+            }));
+            let report = world.run();
+            assert_eq!(
+                causes(&report),
+                [Cause::RandomLoss; 2],
+                "{shares:?} {:#?}",
+                report.findings
+            );
+            for node in [0, 3] {
+                let name = [world.names[node].parse().unwrap()];
+                assert!(
+                    report.findings.iter().any(|of| of.place.nodes == name),
+                    "{:#?}",
+                    report.findings
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn a_protocol_that_is_filtered_where_others_lose_a_share_is_still_found() {
     for seed in 0..3 {
         for dropped in [ProbeKind::Tcp, ProbeKind::Icmp] {
