@@ -16,6 +16,7 @@
 //! Cost: linear in cells for the model; each candidate place is looked at once per cell that touches it, and only
 //! places that failed cells touch are candidates.
 
+mod behind_services;
 mod chance;
 mod cover;
 mod family;
@@ -48,7 +49,7 @@ pub(crate) fn localise(matrix: &Matrix, judged: &[Judged]) -> Located {
         return Located::default();
     }
     let model = Model::new(matrix, judged, symptoms);
-    let picks = cover(&model, &nodes_down(matrix, judged));
+    let picks = behind_services::gather(&model, cover(&model, &nodes_down(matrix, judged)));
     diagnose(&model, &picks)
 }
 

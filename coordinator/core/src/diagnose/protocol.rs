@@ -2,18 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use mesh_proto::{Cause, Confidence};
+use mesh_proto::{Cause, Confidence, Where};
 
 use super::Draft;
 use super::evidence::evidence;
 use super::place::{in_words, place, where_to_look};
-use crate::localise::{Filter, Hypothesis, Model, Pick, protocol_of};
+use crate::localise::{Family, Filter, Hypothesis, Model, Pick, Scope, protocol_of};
 use crate::round::CellIndex;
 
 /// A place that spares the other protocols.
 pub(super) fn protocol(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -> Draft {
-    let place = place(model, hypothesis);
-    let at = in_words(&place);
+    let mut place = place(model, hypothesis);
+    let at = match asked(model, hypothesis, &mut place) {
+        Some(whom) => whom,
+        None => in_words(&place),
+    };
     let whereabouts = where_to_look(&place);
     let name = hypothesis
         .filter
@@ -51,6 +54,38 @@ pub(super) fn protocol(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) 
             whereabouts
         )],
         explains: pick.explains.clone(),
+    }
+}
+
+/// The endpoint or service that does not answer the protocol, where the place is one: the way there is not at fault.
+fn asked(model: &Model<'_>, hypothesis: &Hypothesis, place: &mut Where) -> Option<String> {
+    let cluster = &model.matrix.round().roster().cluster;
+    match hypothesis.family {
+        Family::DnsEndpoint(number) => {
+            let endpoint = cluster.dns.as_ref()?.endpoints.get(number)?;
+            place.endpoint = Some(endpoint.address);
+            if hypothesis.scope == Scope::Cluster {
+                place.nodes = vec![endpoint.node.clone()];
+            }
+            Some(format!(
+                "the DNS endpoint {} on {}",
+                endpoint.address, endpoint.node
+            ))
+        }
+        Family::DnsService | Family::DnsAll => {
+            place.service = cluster.dns.as_ref().map(|dns| dns.address);
+            Some(format!("DNS, asked at {}", in_words(place)))
+        }
+        Family::ApiService => {
+            place.service = cluster.api.as_ref().map(|api| api.address);
+            Some(format!("the API service, asked at {}", in_words(place)))
+        }
+        Family::NodePort(number) => {
+            place.port = cluster.node_ports.get(number).map(|offer| offer.port);
+            let port = place.port.map_or(String::new(), |port| format!(" {port}"));
+            Some(format!("NodePort{port}, asked at {}", in_words(place)))
+        }
+        _ => None,
     }
 }
 

@@ -1,0 +1,81 @@
+//! What a dead place does to services. A service sends each connection to one of its endpoints, so that some of its cells
+//! cross the place and others do not, and which is chance: such a cell alone says little, and the dead place is reason enough.
+
+use std::collections::BTreeSet;
+
+use super::cover::{Pick, Place};
+use super::family::{Family, Filter, Init};
+use super::model::Model;
+use super::symptom::{Symptom, protocol_of};
+use crate::round::{CellIndex, Target};
+
+/// Puts places that only services suffer from under the dead place that these services may cross, if it explains more.
+pub(super) fn gather(model: &Model<'_>, mut picks: Vec<Pick>) -> Vec<Pick> {
+    // The greatest first, so that what it takes is not taken by a smaller one.
+    picks.sort_by_key(|pick| std::cmp::Reverse(pick.explains.len()));
+    let mut kept: Vec<Pick> = Vec::new();
+    for pick in picks {
+        let fault = kept
+            .iter_mut()
+            .find(|fault| pick.explains.len() * 2 <= fault.explains.len() && may_do(model, fault, &pick));
+        match fault {
+            Some(fault) => fault.explains.extend(pick.explains),
+            None => kept.push(pick),
+        }
+    }
+    kept
+}
+
+/// Whether a dead place may be why another's cells are ill: all of them ask services by more than one way, and each may
+/// cross it.
+fn may_do(model: &Model<'_>, fault: &Pick, effect: &Pick) -> bool {
+    let Place::At(hypothesis) = &fault.place else {
+        return false;
+    };
+    let is_way = matches!(
+        hypothesis.family,
+        Family::Wire
+            | Family::Bare
+            | Family::Overlay
+            | Family::Forward
+            | Family::Routes
+            | Family::Agent(_)
+            | Family::Between(..)
+            | Family::DnsEndpoint(_)
+    );
+    if fault.symptom != Symptom::Dead || !is_way {
+        return false;
+    }
+    // Answers cross the place as well, whoever asks.
+    let crossing = model.crossing(hypothesis.family, &hypothesis.scope, Init::Both, Filter::ALL);
+    let protocol = hypothesis.filter.protocol;
+    let fits = |cell: &CellIndex| {
+        crossing.contains_key(cell)
+            && has_choice(model, *cell)
+            && protocol.is_none_or(|protocol| protocol_of(model.kind(*cell)) == protocol)
+    };
+    !is_firm(effect) && effect.explains.iter().all(fits)
+}
+
+/// A place at which whole services are dead by every way is no side effect.
+fn is_firm(effect: &Pick) -> bool {
+    let rules = matches!(&effect.place, Place::At(hypothesis) if hypothesis.family == Family::Rules);
+    effect.symptom == Symptom::Dead && (rules || matches!(effect.place, Place::Down(_)))
+}
+
+/// Whether the service behind a cell has endpoints on several nodes.
+fn has_choice(model: &Model<'_>, cell: CellIndex) -> bool {
+    let cluster = &model.matrix.round().roster().cluster;
+    let nodes = |nodes: BTreeSet<_>| nodes.len() > 1;
+    match &model.cell(cell).target {
+        Target::NodePort { service, .. } => cluster
+            .node_ports
+            .get(*service)
+            .is_some_and(|service| nodes(service.backends.iter().map(|backend| &backend.node).collect())),
+        Target::Dns { .. } => cluster
+            .dns
+            .as_ref()
+            .is_some_and(|dns| nodes(dns.endpoints.iter().map(|endpoint| &endpoint.node).collect())),
+        _ => false,
+    }
+}
