@@ -110,6 +110,9 @@ pub async fn run_agent(
     let service = Service::new(identity.clone(), config.responder_port, runs.clone(), means);
     let server = AgentServer::new(service).max_decoding_message_size(MAX_MESSAGE);
     responder.start(&identity, &runs, clock);
+    if let Err(error) = mesh_net::let_go_of_code() {
+        tracing::debug!(%error, "the code of start-up stays in memory");
+    }
 
     match &config.listen {
         ListenAddress::Unix(path) => {

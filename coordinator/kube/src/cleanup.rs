@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -54,20 +54,23 @@ pub async fn remove(
 ) -> Result<(), CleanupError> {
     let selector = run_selector(run);
     // The DaemonSets before their pods, or these would be made again.
-    delete_all::<DaemonSet>(kube, namespace, &selector).await?;
     futures_util::try_join!(
-        delete_pods(kube, namespace, &selector),
+        delete_all::<DaemonSet>(kube, namespace, &selector),
         delete_all::<Service>(kube, namespace, &selector),
         delete_all::<Secret>(kube, namespace, &selector),
         delete_all::<Lease>(kube, namespace, &selector),
     )?;
-    if own_namespace {
-        let namespaces = Api::<Namespace>::all(kube.client.clone());
-        let deleted = namespaces.delete(namespace, &DeleteParams::background()).await;
-        gone(deleted.map(|_| ()), || {
-            format!("delete the namespace {namespace}")
-        })?;
-    }
+    let own = async {
+        if own_namespace {
+            let namespaces = Api::<Namespace>::all(kube.client.clone());
+            let deleted = namespaces.delete(namespace, &DeleteParams::background()).await;
+            gone(deleted.map(|_| ()), || {
+                format!("delete the namespace {namespace}")
+            })?;
+        }
+        Ok(())
+    };
+    futures_util::try_join!(delete_all::<Pod>(kube, namespace, &selector), own)?;
     Ok(())
 }
 
@@ -190,6 +193,7 @@ where
         .collect())
 }
 
+/// Agents hold nothing that must be put away, and one on a node that is down would stay for ever: without grace.
 async fn delete_all<K>(kube: &Kube, namespace: &str, selector: &str) -> Result<(), CleanupError>
 where
     K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -199,31 +203,11 @@ where
 {
     let api = Api::<K>::namespaced(kube.client.clone(), namespace);
     let all = ListParams::default().labels(selector);
-    let what = || format!("delete {} in {namespace}", K::plural(&()));
-    let list = api.list_metadata(&all).await.map_err(ApiError::of(what()))?;
-    let deletions = list
-        .items
-        .into_iter()
-        .filter_map(|object| object.metadata.name)
-        .map(|name| {
-            let api = &api;
-            async move {
-                let deleted = api.delete(&name, &DeleteParams::background()).await;
-                gone(deleted.map(|_| ()), what)
-            }
-        });
-    try_join_all(deletions).await?;
-    Ok(())
-}
-
-/// Agents hold nothing that must be put away, and one on a node that is down would stay for ever: without grace.
-async fn delete_pods(kube: &Kube, namespace: &str, selector: &str) -> Result<(), CleanupError> {
-    let pods = Api::<Pod>::namespaced(kube.client.clone(), namespace);
-    let all = ListParams::default().labels(selector);
-    let deleted = pods
-        .delete_collection(&DeleteParams::default().grace_period(0), &all)
-        .await;
-    gone(deleted.map(|_| ()), || format!("delete the pods in {namespace}"))
+    let at_once = DeleteParams::background().grace_period(0);
+    let deleted = api.delete_collection(&at_once, &all).await;
+    gone(deleted.map(|_| ()), || {
+        format!("delete {} in {namespace}", K::plural(&()))
+    })
 }
 
 /// What is gone already is what was wanted.

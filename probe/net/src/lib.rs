@@ -16,6 +16,7 @@ mod queued_error;
 mod ready;
 mod realtime;
 mod register;
+mod resident;
 mod tcp;
 
 pub use self::datagram::{DatagramSocket, Received, enlarge_receive_buffer};
@@ -36,4 +37,5 @@ pub use self::queued_error::{Origin, QueuedError, queued_error};
 pub use self::ready::readable;
 pub use self::realtime::RealTime;
 pub use self::register::{OwnsDescriptor, register};
+pub use self::resident::let_go_of_code;
 pub use self::tcp::{TcpInfo, report_icmp_errors, tcp_info};
