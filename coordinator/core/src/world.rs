@@ -71,6 +71,8 @@ impl Trip {
 pub(crate) struct World {
     pub(crate) names: Vec<String>,
     pub(crate) absent: Vec<usize>,
+    /// The nodes that the NodePorts' backends stand on.
+    pub(crate) backends: Vec<usize>,
     /// What becomes of a trip between agents, or of a leg of a service's way.
     pub(crate) fate: Box<dyn Fn(&Trip) -> Fate>,
     /// What becomes of a service at the client, before any leg.
@@ -93,6 +95,7 @@ impl World {
                 .map(|n| format!("ip-10-0-3-{}.ec2.internal", 7 * n + 11))
                 .collect(),
             absent: Vec::new(),
+            backends: vec![1.min(nodes - 1)],
             fate: Box::new(|_| Fate::Passes),
             service: Box::new(|_, _| None),
             arrives: Box::new(|_| false),
@@ -161,7 +164,7 @@ impl World {
             port: Port(port),
             protocol,
             policy,
-            backends: vec![backend(self.second(), 30)],
+            backends: self.backends.iter().map(|node| backend(*node, 30)).collect(),
         };
         Cluster {
             api: Some(Api {

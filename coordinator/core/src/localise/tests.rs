@@ -328,6 +328,20 @@ fn a_server_that_loses_requests_is_named_by_its_port() {
 }
 
 #[test]
+fn what_a_dead_overlay_does_to_services_is_its_effect_where_they_may_cross_it() {
+    for (backends, findings) in [(vec![1, 3], 1), (vec![1], 2)] {
+        let mut world = World::with(5, |trip| dead_if(trip.overlaid() && trip.touches(3)));
+        world.backends = backends;
+        world.service = Box::new(|_, target| {
+            matches!(target, Target::NodePort { service: 1, .. }).then_some(Fate::Loses(1))
+        });
+        let report = world.run();
+        assert_eq!(report.findings.len(), findings, "{:#?}", report.findings);
+        assert_eq!(report.findings[0].place.nodes, [world.names[3].parse().unwrap()]);
+    }
+}
+
+#[test]
 fn two_faults_are_two_findings() {
     let world = World::with(6, |trip| {
         dead_if(trip.forwarded_at(1) || trip.touches(2) && trip.touches(4) && trip.crosses())
