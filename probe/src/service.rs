@@ -138,8 +138,7 @@ impl Agent for Service {
     }
 
     async fn facts(&self, _: Request<v1::FactsRequest>) -> Result<Response<v1::FactsReply>, Status> {
-        let facts = facts().iter().map(mesh_proto::Fact::to_wire).collect();
-        Ok(Response::new(v1::FactsReply { facts }))
+        Ok(Response::new(facts().to_wire()))
     }
 
     async fn stop(&self, request: Request<v1::StopRequest>) -> Result<Response<v1::StopReply>, Status> {

@@ -210,14 +210,3 @@ pub struct Tally {
     /// How many.
     pub requests: u64,
 }
-
-/// Something the kernel of an agent's place says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fact {
-    /// `sysctl`, `interface`, `limit` ...
-    pub group: String,
-    /// Which one.
-    pub name: String,
-    /// What it says.
-    pub value: String,
-}

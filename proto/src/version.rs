@@ -1,7 +1,7 @@
 //! Versions of the wire.
 
 /// The wire's version. Raised when an older peer could misread a newer one; equal on both sides, or refused in words.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// The software's version, for words only.
 pub const SOFTWARE: &str = env!("CARGO_PKG_VERSION");

@@ -1,6 +1,7 @@
 //! The wire: generated protobuf messages, and their one translation to and from the vocabulary. What came from the
 //! other side is parsed here, once; a message that does not fit is a [`WireError`], never a panic.
 
+mod facts;
 mod observation;
 mod plan;
 mod session;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use mesh_proto::{
-    AgentIndex, Fact, NodeName, Observation, ProbeId, ProbeKind, Report, Starvation, Summary, Tally,
+    AgentIndex, HostFacts, NodeName, Observation, ProbeId, ProbeKind, Report, Starvation, Summary, Tally,
 };
 
 use crate::assemble::{RunInfo, assemble};
@@ -31,7 +31,8 @@ pub(crate) struct AgentRecord {
     pub(crate) starvation: Starvation,
     /// What it received from whom; `None` if it could not be asked.
     pub(crate) tallies: Option<Vec<Tally>>,
-    pub(crate) facts: Vec<Fact>,
+    /// What the kernel of its place says; `None` if it could not be asked.
+    pub(crate) facts: Option<HostFacts>,
 }
 
 /// An observation that belongs to no cell: the agent lies or is confused.
@@ -133,9 +134,9 @@ impl Matrix {
     }
 
     /// What the kernel of an agent's place says of itself.
-    pub fn facts(&mut self, agent: AgentIndex, facts: Vec<Fact>) {
+    pub fn facts(&mut self, agent: AgentIndex, facts: HostFacts) {
         if let Some(record) = self.record(agent) {
-            record.facts = facts;
+            record.facts = Some(facts);
         }
     }
 

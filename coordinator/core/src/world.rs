@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use mesh_proto::wire::Prepared;
 use mesh_proto::{
-    AgentIdentity, AgentIndex, AgentKey, BootId, Fact, Failure, FlowTally, Ground, IcmpError, IcmpMode,
+    AgentIdentity, AgentIndex, AgentKey, BootId, Failure, FlowTally, Ground, HostFacts, IcmpError, IcmpMode,
     Micros, Millis, Observation, OverlayKind, PathMtu, Plane, PlannedProbe, Port, ProbeId, ProbeKind,
     Protocol, Reason, Report, Rtt, Starvation, Tally, TrafficPolicy,
 };
@@ -79,7 +79,7 @@ pub(crate) struct World {
     pub(crate) service: ServiceFate,
     /// Whether a request arrives although its trip fails: only the answer is lost.
     pub(crate) arrives: Box<dyn Fn(&Trip) -> bool>,
-    pub(crate) facts: Vec<(usize, Fact)>,
+    pub(crate) facts: Vec<(usize, HostFacts)>,
     /// What is lost of that which passes.
     pub(crate) lossy: Option<Lossy>,
     /// How long each node's agents were starved at worst.
@@ -254,10 +254,10 @@ impl World {
                 matrix.tallies(agent, tallies, starvation);
             }
         }
-        for (node, fact) in &self.facts {
+        for (node, facts) in &self.facts {
             let name = self.names[*node].parse().unwrap();
             let (host, _) = round.roster().find(&name, Plane::Host).unwrap();
-            matrix.facts(host, vec![fact.clone()]);
+            matrix.facts(host, facts.clone());
         }
         matrix
     }
@@ -350,6 +350,14 @@ impl World {
 
     fn number(&self, name: &mesh_proto::NodeName) -> usize {
         self.names.iter().position(|of| of == name.as_str()).unwrap()
+    }
+}
+
+/// Facts of a host that say so much of its forwarding.
+pub(crate) fn forwards(value: &str) -> HostFacts {
+    HostFacts {
+        sysctls: [("net.ipv4.ip_forward".to_owned(), value.to_owned())].into(),
+        ..HostFacts::default()
     }
 }
 

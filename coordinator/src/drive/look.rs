@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use mesh_core::Matrix;
-use mesh_proto::{AgentIndex, Fact, Starvation, Tally};
+use mesh_proto::{AgentIndex, HostFacts, Starvation, Tally};
 
 use super::cut::RunClock;
 use super::{Progress, RunSecret, numbered};
@@ -69,7 +69,7 @@ pub(super) async fn look_all(
 #[derive(Debug)]
 struct Looked {
     tallies: Option<(Vec<Tally>, Starvation)>,
-    facts: Option<Vec<Fact>>,
+    facts: Option<HostFacts>,
 }
 
 async fn look(link: &Link, secret: &RunSecret, patience: Duration, hurry: bool) -> Looked {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mesh_probe::rpc::agent_client::AgentClient;
 use mesh_proto::wire::{Prepare, Prepared, WireError, v1};
-use mesh_proto::{Fact, Plan, Starvation, Tally, VersionMismatch, check_protocol};
+use mesh_proto::{HostFacts, Plan, Starvation, Tally, VersionMismatch, check_protocol};
 use tonic::transport::Channel;
 
 /// A link that is open.
@@ -62,14 +62,11 @@ impl Link {
     }
 
     /// What the kernel of the agent's place says of itself.
-    pub(crate) async fn facts(&self, patience: Duration) -> Result<Vec<Fact>, RpcError> {
+    pub(crate) async fn facts(&self, patience: Duration) -> Result<HostFacts, RpcError> {
+        const CALL: &str = "Facts";
         let mut client = self.client.clone();
-        let reply = call("Facts", patience, client.facts(v1::FactsRequest {})).await?;
-        Ok(reply
-            .facts
-            .iter()
-            .map(|fact| printable_fact(&Fact::from_wire(fact)))
-            .collect())
+        let reply = call(CALL, patience, client.facts(v1::FactsRequest {})).await?;
+        HostFacts::from_wire(&reply).map_err(|source| RpcError::Garbage { call: CALL, source })
     }
 
     /// Ends a run; what the agent received from whom.
@@ -137,29 +134,14 @@ pub(crate) fn status_words(status: &tonic::Status) -> String {
 /// An agent's words as they may stand on a terminal and in a report: no control characters, not endless.
 pub(crate) fn printable(text: &str) -> String {
     const LONGEST: usize = 500;
-    cleaned(text, LONGEST, char::is_control)
-}
-
-/// A fact's value may have many lines (a table of rules), and they mean something.
-fn printable_fact(fact: &Fact) -> Fact {
-    const LONGEST: usize = 20_000;
-    Fact {
-        group: printable(&fact.group),
-        name: printable(&fact.name),
-        value: cleaned(&fact.value, LONGEST, |c| {
-            c.is_control() && !matches!(c, '\n' | '\t')
-        }),
-    }
-}
-
-fn cleaned(text: &str, longest: usize, is_foul: impl Fn(char) -> bool) -> String {
-    let clean = |c: char| if is_foul(c) { ' ' } else { c };
-    let mut words: String = text.chars().take(longest).map(clean).collect();
-    if text.chars().nth(longest).is_some() {
+    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    let mut words: String = text.chars().take(LONGEST).map(clean).collect();
+    if text.chars().nth(LONGEST).is_some() {
         words.push_str("...");
     }
     words
 }
+
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,8 @@
-//! Observations, summaries, tallies and facts on the wire.
+//! Observations, summaries and tallies on the wire.
 
 use super::{WireError, address_bytes, parse_address, parse_boot_id, parse_node, parse_u16, v1, words};
 use crate::{
-    AgentIdentity, AgentIndex, AgentKey, Certificate, Fact, Failure, FlowTally, IcmpError, KindRtt,
+    AgentIdentity, AgentIndex, AgentKey, Certificate, Failure, FlowTally, IcmpError, KindRtt,
     LocalError, Micros, Millis, Observation, PathMtu, ProbeId, Rtt, Starvation, Summary, Tally,
 };
 
@@ -130,26 +130,6 @@ impl Tally {
             kind: words::kind_from_wire("tally.kind", message.kind)?,
             requests: message.requests,
         })
-    }
-}
-
-impl Fact {
-    /// The message for it.
-    pub fn to_wire(&self) -> v1::Fact {
-        v1::Fact {
-            group: self.group.clone(),
-            name: self.name.clone(),
-            value: self.value.clone(),
-        }
-    }
-
-    /// Reads the message.
-    pub fn from_wire(message: &v1::Fact) -> Self {
-        Self {
-            group: message.group.clone(),
-            name: message.name.clone(),
-            value: message.value.clone(),
-        }
     }
 }
 

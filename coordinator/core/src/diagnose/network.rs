@@ -1,6 +1,6 @@
 //! Causes on the way between nodes, and between a node and its pods.
 
-use mesh_proto::{AgentIndex, Cause, Confidence, Direction, OverlayKind, Plane, Reason, Where};
+use mesh_proto::{Cause, Confidence, Direction, OverlayKind, Plane, Reason, Where};
 
 use super::evidence::{evidence, icmp};
 use super::place::{in_words, node_name, place, where_to_look};
@@ -273,15 +273,8 @@ fn forward(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis, draft: &mut 
 fn ip_forward(model: &Model<'_>, node: NodeIndex) -> Option<bool> {
     let name = node_name(model, node);
     let (host, _) = model.matrix.round().roster().find(&name, Plane::Host)?;
-    fact(model, host, "net.ipv4.ip_forward").map(|value| value == "1")
-}
-
-fn fact<'a>(model: &'a Model<'_>, agent: AgentIndex, name: &str) -> Option<&'a str> {
-    let facts = &model.matrix.agent(agent)?.facts;
-    facts
-        .iter()
-        .find(|fact| fact.name == name)
-        .map(|fact| fact.value.as_str())
+    let facts = model.matrix.agent(host)?.facts.as_ref()?;
+    facts.sysctl("net.ipv4.ip_forward").map(|value| value == "1")
 }
 
 fn agent(hypothesis: &Hypothesis, draft: &mut Draft) {

@@ -242,12 +242,7 @@ fn a_few_cells_that_may_cross_a_place_do_not_outweigh_those_that_must() {
     world.service = Box::new(|node, target| {
         (node == 0 && matches!(target, Target::Dns { .. })).then_some(Fate::TimesOut)
     });
-    let off = mesh_proto::Fact {
-        group: "sysctl".into(),
-        name: "net.ipv4.ip_forward".into(),
-        value: "0".into(),
-    };
-    world.facts = vec![(0, off)];
+    world.facts = vec![(0, crate::world::forwards("0"))];
     assert_eq!(only(&world.run()).cause, Cause::IpForwardOff);
 }
 

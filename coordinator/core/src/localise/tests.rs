@@ -1,8 +1,8 @@
-use mesh_proto::{Cause, Direction, Fact, Plane, ProbeKind, Protocol, Report, Severity, Verdict};
+use mesh_proto::{Cause, Direction, Plane, ProbeKind, Protocol, Report, Severity, Verdict};
 
 use crate::Target;
 use crate::localise::protocol_of;
-use crate::world::{Fate, Trip, World, prohibited};
+use crate::world::{Fate, Trip, World, forwards, prohibited};
 
 /// Dead when it is.
 fn dead_if(dead: bool) -> Fate {
@@ -164,12 +164,7 @@ fn a_node_that_does_not_forward_is_told_from_a_broken_overlay_and_named_by_its_s
         (3, 2, "1", Cause::ForwardDropped),
     ] {
         let mut world = World::with(size, move |trip| dead_if(trip.forwarded_at(node)));
-        let fact = Fact {
-            group: "sysctl".into(),
-            name: "net.ipv4.ip_forward".into(),
-            value: value.into(),
-        };
-        world.facts = vec![(node, fact)];
+        world.facts = vec![(node, forwards(value))];
         let report = world.run();
         assert_eq!(nodes(&report), [&world.names[node]]);
         assert_eq!(report.findings[0].cause, cause);

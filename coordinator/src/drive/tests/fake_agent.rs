@@ -218,7 +218,7 @@ impl Agent for Served {
     }
 
     async fn facts(&self, _: Request<v1::FactsRequest>) -> Reply<v1::FactsReply> {
-        Ok(Response::new(v1::FactsReply::default()))
+        Ok(Response::new(mesh_proto::HostFacts::default().to_wire()))
     }
 
     async fn stop(&self, request: Request<v1::StopRequest>) -> Reply<v1::StopReply> {

@@ -57,8 +57,9 @@ fn an_agent_says_who_and_what_it_is() {
             (IcmpMode::Raw, "")
         );
         assert!(two.b_says.nameservers.is_empty());
-        let facts = two.b.facts(v1::FactsRequest {}).await.unwrap().into_inner().facts;
-        assert!(facts.iter().any(|fact| fact.name == "net.ipv4.ip_forward"));
+        let reply = two.b.facts(v1::FactsRequest {}).await.unwrap().into_inner();
+        let facts = mesh_proto::HostFacts::from_wire(&reply).unwrap();
+        assert!(facts.sysctl("net.ipv4.ip_forward").is_some());
     });
 }
 
