@@ -23,6 +23,7 @@ use self::sockets::{Incoming, Lane, Sockets};
 use crate::echo_packet::Token;
 use crate::failure;
 use crate::moment::{Clock, Moment};
+use crate::way::Way;
 
 /// A handle on the engine.
 #[derive(Debug, Clone)]
@@ -233,14 +234,18 @@ impl Engine {
         let to = probe.to;
         self.tries.insert(token, (number, due.probe, due.number));
         job.sent(due.probe, due.number, now);
+        let way = Way {
+            to,
+            source: job.source(),
+        };
         let packet = job.packet(due.probe, due.lane, token, due.size);
         let result = self
             .sockets
-            .send(due.lane, packet.as_deref(), token, to)
+            .send(due.lane, packet.as_deref(), token, way)
             .or_else(|_| {
                 // The errno may be that of an earlier ICMP error: read those, and send again.
                 self.drain();
-                self.sockets.send(due.lane, packet.as_deref(), token, to)
+                self.sockets.send(due.lane, packet.as_deref(), token, way)
             });
         let Some(job) = self.jobs.get_mut(&number) else {
             return;

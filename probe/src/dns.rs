@@ -2,7 +2,7 @@
 //! sent it, and a query that was answered only after it was sent again is told from one that was answered at once.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use hickory_proto::op::{Message, MessageType, Query, ResponseCode};
@@ -18,6 +18,7 @@ use crate::attempt::{Answered, Attempt, Outcome};
 use crate::failure::{more_telling, of_errno, of_queued};
 use crate::moment::{Clock, Moment};
 use crate::stream::connect;
+use crate::way::Way;
 
 /// A query, ready to be sent.
 #[derive(Debug)]
@@ -90,18 +91,17 @@ const LARGEST: usize = 4_096;
 
 /// One question over UDP, from a fresh port.
 pub(crate) async fn over_udp(
-    server: SocketAddr,
+    way: impl Into<Way>,
     question: &Question,
     clock: Clock,
     deadline: Moment,
 ) -> Attempt {
-    let any: IpAddr = if server.is_ipv4() {
-        Ipv4Addr::UNSPECIFIED.into()
-    } else {
-        Ipv6Addr::UNSPECIFIED.into()
-    };
-    let socket = match DatagramSocket::bind(SocketAddr::new(any, 0)) {
+    let way: Way = way.into();
+    let server = way.to;
+    let socket = match DatagramSocket::bind(way.local()) {
         Ok(socket) => socket,
+        // The address is not one of this machine's: that is for whoever chose it to hear.
+        Err(errno) if way.source.is_some() => return Attempt::failed(0, 1, of_errno(errno, "bind")),
         Err(error) => return Attempt::untried(format!("cannot open a UDP socket: {error}")),
     };
     let source_port = socket.local_address().map_or(0, |address| address.port());
@@ -215,12 +215,12 @@ impl Asking<'_> {
 
 /// One question over a TCP connection (RFC 7766).
 pub(crate) async fn over_tcp(
-    server: SocketAddr,
+    way: impl Into<Way>,
     question: &Question,
     clock: Clock,
     deadline: Instant,
 ) -> Attempt {
-    let mut connected = match connect(server, clock, deadline).await {
+    let mut connected = match connect(way, clock, deadline).await {
         Ok(connected) => connected,
         Err(attempt) => return attempt,
     };

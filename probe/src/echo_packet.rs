@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!  0  magic "mesh"        4   version, 1          5   type: 1 request, 2 answer
-//!  6  kind of probe       7   1 if it was sent to a service (request), plane (answer)      8   token (8 bytes)
+//!  6  kind of probe       7   1 if it is not to be counted (request), plane (answer)      8   token (8 bytes)
 //! 16  sender's index (4)  20  bytes received (4, answer)
 //! 24  MAC (16): HMAC-SHA256, cut, over everything else
 //! 40  boot id (16, answer)   56  length of the name (1, answer)   57  node name (answer), then zeros
@@ -79,8 +79,8 @@ pub(crate) struct Request {
     pub(crate) token: Token,
     pub(crate) from: AgentIndex,
     pub(crate) kind: ProbeKind,
-    /// It was sent to a service, whoever it is that receives it.
-    pub(crate) to_service: bool,
+    /// It was sent to a service, whoever it is that receives it, or in a second look.
+    pub(crate) uncounted: bool,
 }
 
 /// An answer, parsed and verified.
@@ -96,7 +96,7 @@ pub(crate) struct Answer {
 pub(crate) fn write_request(packet: &mut [u8], key: &MacKey, request: Request) {
     packet.fill(0);
     write_head(packet, REQUEST, request.kind, request.token);
-    packet[7] = request.to_service.into();
+    packet[7] = request.uncounted.into();
     packet[16..20].copy_from_slice(&request.from.0.to_be_bytes());
     let mac = key.mac(packet);
     packet[MAC..MAC + MAC_LEN].copy_from_slice(&mac);
@@ -141,7 +141,7 @@ pub(crate) fn read_request(packet: &[u8], key: &MacKey) -> Option<Request> {
         token: Token(number(&head[8..16])),
         from: AgentIndex(u32::try_from(number(&head[16..20])).unwrap_or(u32::MAX)),
         kind,
-        to_service: head[7] == 1,
+        uncounted: head[7] == 1,
     })
 }
 

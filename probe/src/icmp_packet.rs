@@ -59,6 +59,21 @@ pub(crate) fn token_of_request(v6: bool, identifier: u16, message: &[u8]) -> Opt
         .flatten()
 }
 
+/// The sequence number of an echo request with our identifier that came back inside an ICMP error, which may quote the
+/// header alone; `None` if it quotes more, for then the token decides.
+pub(crate) fn sequence_of_request(v6: bool, identifier: u16, message: &[u8]) -> Option<u16> {
+    let request = if v6 {
+        Icmpv6Types::EchoRequest.0
+    } else {
+        IcmpTypes::EchoRequest.0
+    };
+    let ours = message.first() == Some(&request)
+        && message.get(4..6)? == identifier.to_be_bytes()
+        && message.len() < HEADER + 12;
+    let sequence: [u8; 2] = message.get(6..8)?.try_into().ok()?;
+    ours.then(|| u16::from_be_bytes(sequence))
+}
+
 fn token(identifier: u16, message: &[u8]) -> Option<Token> {
     let ours = message.get(4..6)? == identifier.to_be_bytes() && message.get(HEADER..HEADER + 4)? == MAGIC;
     let token: [u8; 8] = message.get(HEADER + 4..HEADER + 12)?.try_into().ok()?;

@@ -43,7 +43,7 @@ mod tests {
             token: Token(7),
             from: AgentIndex(0),
             kind: ProbeKind::Udp,
-            to_service: false,
+            uncounted: false,
         };
         let identity = AgentIdentity {
             key: who("a"),

@@ -274,7 +274,13 @@ impl PathMtuProbe {
             .map_or(vanishes, |size| (*size).min(vanishes));
         let gap = vanishes.saturating_sub(passes);
         if gap <= 1 {
-            self.outcome = Some(Outcome::Vanishes { largest: passes });
+            let largest = passes;
+            // Errors are rate-limited: one that came only during the search tells the sender all the same.
+            self.outcome = Some(if self.told.is_some_and(|told| told <= largest) {
+                Outcome::Passes { largest, told: true }
+            } else {
+                Outcome::Vanishes { largest }
+            });
             return;
         }
         let parts = SIZES_AT_ONCE.min(gap - 1);

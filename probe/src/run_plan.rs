@@ -29,6 +29,7 @@ use crate::runs::Run;
 use crate::starvation::Watch;
 use crate::tcp::{self, Partner};
 use crate::tls;
+use crate::way::{Sending, Way};
 
 /// What a plan is run with.
 #[derive(Debug, Clone)]
@@ -48,6 +49,7 @@ pub(crate) async fn run_plan(
     plan: Plan,
     run: Run,
     means: Means,
+    sending: Sending,
     out: mpsc::Sender<mesh_proto::Observation>,
 ) -> Summary {
     let watch = Watch::start(means.clock, &means.engine);
@@ -61,6 +63,7 @@ pub(crate) async fn run_plan(
         own: run.own,
         agents: run.agents.clone(),
         pacing: plan.pacing,
+        sending,
         probes: datagrams,
         seen: seen.clone(),
     });
@@ -69,6 +72,7 @@ pub(crate) async fn run_plan(
         means,
         seen,
         pacing: plan.pacing,
+        sending,
     }
     .run(streams);
 
@@ -96,12 +100,13 @@ struct Streams {
     means: Means,
     seen: mpsc::UnboundedSender<Seen>,
     pacing: Pacing,
+    sending: Sending,
 }
 
 impl Streams {
     /// Starts each probe in its turn: evenly over the plan's spread, to the tick, as fast as the pacer lets flows out.
     async fn run(self, probes: Vec<PlannedProbe>) {
-        let clock = self.means.clock;
+        let (clock, sending) = (self.means.clock, self.sending);
         let begin = clock.now();
         let mut pacer = Pacer::new(self.pacing, begin);
         let (spread, tick) = (
@@ -134,7 +139,7 @@ impl Streams {
             }
             let (run, means, seen) = (self.run.clone(), self.means.clone(), self.seen.clone());
             tasks.spawn(async move {
-                let attempts = attempts(&probe, &run, &means).await;
+                let attempts = attempts(&probe, &run, &means, sending).await;
                 drop(taken);
                 // Nobody listens any more: the plan was cut off.
                 let _ = seen.send(observation(&probe, attempts));
@@ -153,7 +158,7 @@ static NEXT_TOKEN: AtomicU64 = AtomicU64::new(0);
 
 /// All flows of a probe, each on its own: they begin an interval apart, so that a small server's accept queue (five
 /// places are usual) is not filled by a prober.
-async fn attempts(probe: &PlannedProbe, run: &Run, means: &Means) -> Vec<Attempt> {
+async fn attempts(probe: &PlannedProbe, run: &Run, means: &Means, sending: Sending) -> Vec<Attempt> {
     let question = match &probe.dns {
         Some(dns) if !dns.as_application => match Question::new(&dns.name, probe.address) {
             Ok(question) => Some(question),
@@ -167,24 +172,33 @@ async fn attempts(probe: &PlannedProbe, run: &Run, means: &Means) -> Vec<Attempt
         let question = question.as_ref();
         async move {
             tokio::time::sleep_until(means.clock.instant(begin + interval * u32::from(flow))).await;
-            attempt(probe, question, run, means).await
+            attempt(probe, question, run, means, sending).await
         }
     }))
     .await
 }
 
 /// One flow.
-async fn attempt(probe: &PlannedProbe, question: Option<&Question>, run: &Run, means: &Means) -> Attempt {
-    let to = SocketAddr::new(probe.address, probe.port.0);
+async fn attempt(
+    probe: &PlannedProbe,
+    question: Option<&Question>,
+    run: &Run,
+    means: &Means,
+    sending: Sending,
+) -> Attempt {
+    let way = Way {
+        to: SocketAddr::new(probe.address, probe.port.0),
+        source: sending.source,
+    };
     let timeout = Duration::from_millis(probe.timeout.0.into());
     let clock = means.clock;
     let deadline: Moment = clock.now() + timeout;
     let instant = clock.instant(deadline);
     match (probe.kind, question, &probe.dns) {
-        (ProbeKind::Tls, ..) => tls::attempt(to, means.api_ca.clone(), clock, instant).await,
-        (ProbeKind::Tcp, ..) => tcp::attempt(to, partner(probe, run), clock, instant).await,
-        (ProbeKind::DnsUdp, Some(question), _) => dns::over_udp(to, question, clock, deadline).await,
-        (ProbeKind::DnsTcp, Some(question), _) => dns::over_tcp(to, question, clock, instant).await,
+        (ProbeKind::Tls, ..) => tls::attempt(way, means.api_ca.clone(), clock, instant).await,
+        (ProbeKind::Tcp, ..) => tcp::attempt(way, partner(probe, run, sending), clock, instant).await,
+        (ProbeKind::DnsUdp, Some(question), _) => dns::over_udp(way, question, clock, deadline).await,
+        (ProbeKind::DnsTcp, Some(question), _) => dns::over_tcp(way, question, clock, instant).await,
         (ProbeKind::DnsUdp | ProbeKind::DnsTcp, None, Some(dns)) => {
             resolve::attempt(&means.resolv_conf, &dns.name, timeout, clock, instant).await
         }
@@ -197,7 +211,7 @@ async fn attempt(probe: &PlannedProbe, question: Option<&Question>, run: &Run, m
     }
 }
 
-fn partner<'a>(probe: &PlannedProbe, run: &'a Run) -> Partner<'a> {
+fn partner<'a>(probe: &PlannedProbe, run: &'a Run, sending: Sending) -> Partner<'a> {
     match probe.expect {
         Expect::Anyone => Partner::Anyone,
         Expect::Agent(index) => Partner::Agent {
@@ -206,7 +220,7 @@ fn partner<'a>(probe: &PlannedProbe, run: &'a Run) -> Partner<'a> {
                 token: Token(NEXT_TOKEN.fetch_add(1, Ordering::Relaxed)),
                 from: run.own,
                 kind: probe.kind,
-                to_service: false,
+                uncounted: sending.uncounted,
             },
             expected: usize::try_from(index.0)
                 .ok()

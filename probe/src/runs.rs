@@ -103,8 +103,9 @@ impl Runs {
                     return None;
                 }
                 open.used = now;
-                // What came by way of a service says nothing of the path between two agents.
-                if !request.to_service {
+                // What came by way of a service says nothing of the path between two agents, and what was asked in a second
+                // look is compared with nothing.
+                if !request.uncounted {
                     *open.received.entry((request.from, request.kind)).or_default() += 1;
                 }
                 return Some((request, open.run.key.clone()));
@@ -141,7 +142,7 @@ mod tests {
             token: Token(1),
             from: AgentIndex(from),
             kind: ProbeKind::Udp,
-            to_service: false,
+            uncounted: false,
         };
         write_request(&mut packet, &MacKey::new(&RunKey([byte; 32])), request);
         packet

@@ -5,18 +5,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mesh_net::IcmpSocket;
-use mesh_proto::wire::{Prepare, Prepared, WireError, v1};
-use mesh_proto::{AgentIdentity, Expect, IcmpMode, Observation, Plan, Port, Starvation, check_protocol};
+use mesh_proto::wire::{Inquire, Prepare, Prepared, WireError, v1};
+use mesh_proto::{AgentIdentity, Answer, IcmpMode, Observation, Plan, Port, Starvation, check_protocol};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use crate::facts::facts;
+use crate::facts::host_facts;
+use crate::inquire::{self, inquire};
 use crate::pacer::tick;
+use crate::plan_bounds::check_probe;
 use crate::resolve::nameservers;
 use crate::rpc::agent_server::Agent;
 use crate::run_plan::{Means, run_plan};
 use crate::runs::{Run, Runs};
+use crate::way::Sending;
 
 /// Answers the coordinator.
 #[derive(Debug)]
@@ -29,10 +32,6 @@ pub(crate) struct Service {
 
 /// What a coordinator may ask for at once; a larger plan is a mistake, or worse.
 const MOST_PROBES: usize = 1_000_000;
-/// A hash over ports has shown all its paths long before; each UDP flow is a socket that is kept.
-const MOST_FLOWS: u16 = 512;
-/// Of all flows of a probe; a flow that loses is tried up to three times as often.
-const MOST_TRIES: u32 = 3_000;
 /// Observations in one message.
 const BATCH: usize = 256;
 /// And how long the first of them waits for the others.
@@ -40,7 +39,7 @@ const BATCH_WAIT: Duration = Duration::from_millis(50);
 /// Messages on their way to a coordinator that reads slowly; then the plan waits.
 const MESSAGES: usize = 16;
 
-type Replies = Pin<Box<dyn tokio_stream::Stream<Item = Result<v1::ProbeReply, Status>> + Send>>;
+type Replies<Reply> = Pin<Box<dyn tokio_stream::Stream<Item = Result<Reply, Status>> + Send>>;
 
 impl Service {
     pub(crate) fn new(
@@ -107,9 +106,9 @@ impl Agent for Service {
         Ok(Response::new(self.prepared().to_wire()))
     }
 
-    type ProbeStream = Replies;
+    type ProbeStream = Replies<v1::ProbeReply>;
 
-    async fn probe(&self, request: Request<v1::ProbeRequest>) -> Result<Response<Replies>, Status> {
+    async fn probe(&self, request: Request<v1::ProbeRequest>) -> Result<Response<Self::ProbeStream>, Status> {
         let message = request.into_inner();
         if message.probes.len() > MOST_PROBES {
             let wanted = message.probes.len();
@@ -124,21 +123,42 @@ impl Agent for Service {
         let (replies, stream) = mpsc::channel(MESSAGES);
         let means = self.means.clone();
         tokio::spawn(async move {
-            let stopped = run.clone();
-            tokio::select! {
-                () = stopped.stopped() => {
-                    // A coordinator that does not read does not miss it either.
-                    let _ = replies.try_send(Err(Status::aborted("the run was stopped")));
-                }
-                () = replies.closed() => tracing::debug!("the coordinator is gone, the plan is dropped"),
-                () = stream_plan(plan, run, means, &replies) => {}
-            }
+            let work = stream_plan(plan, run.clone(), means, &replies);
+            until_stopped(&run, &replies, work).await;
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+
+    type InquireStream = Replies<v1::InquireReply>;
+
+    async fn inquire(
+        &self,
+        request: Request<v1::InquireRequest>,
+    ) -> Result<Response<Self::InquireStream>, Status> {
+        let asked = Inquire::from_wire(&request.into_inner()).map_err(|error| malformed(&error))?;
+        let run = self.run(&asked.run_id)?;
+        inquire::check(&asked, run.agents.len())
+            .map_err(|refused| Status::invalid_argument(refused.to_string()))?;
+        tracing::debug!(run = %asked.run_id, inquiries = asked.inquiries.len(), "looking closer");
+        let (replies, stream) = mpsc::channel(MESSAGES);
+        let (means, responder_port) = (self.means.clone(), self.responder_port);
+        tokio::spawn(async move {
+            let (out, answers) = mpsc::channel(MESSAGES);
+            let work = async {
+                let work = inquire(asked, run.clone(), means, responder_port, out);
+                tokio::join!(work, stream_answers(answers, &replies));
+            };
+            until_stopped(&run, &replies, work).await;
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
 
     async fn facts(&self, _: Request<v1::FactsRequest>) -> Result<Response<v1::FactsReply>, Status> {
-        Ok(Response::new(facts().to_wire()))
+        // Reading them takes longer than probes may wait.
+        let facts = tokio::task::spawn_blocking(|| host_facts().to_wire()).await;
+        facts
+            .map(Response::new)
+            .map_err(|error| Status::internal(error.to_string()))
     }
 
     async fn stop(&self, request: Request<v1::StopRequest>) -> Result<Response<v1::StopReply>, Status> {
@@ -159,23 +179,38 @@ impl Agent for Service {
 /// Refuses what no coordinator of ours plans, before it costs memory or sockets.
 fn check(plan: &Plan, agents: usize) -> Result<(), Status> {
     for probe in &plan.probes {
-        let tries = u32::from(probe.flows) * u32::from(probe.tries);
-        if probe.flows > MOST_FLOWS || tries > MOST_TRIES {
-            return Err(Status::invalid_argument(format!(
-                "{} flows and {tries} tries of one probe are more than {MOST_FLOWS} and {MOST_TRIES}",
-                probe.flows
-            )));
-        }
-        if let Expect::Agent(index) = probe.expect
-            && usize::try_from(index.0).map_or(true, |index| index >= agents)
-        {
-            return Err(Status::invalid_argument(format!(
-                "agent {} is not one of the run's {agents}",
-                index.0
-            )));
-        }
+        check_probe(probe, agents).map_err(|error| Status::invalid_argument(error.to_string()))?;
     }
     Ok(())
+}
+
+/// Works until it is done, the run is stopped, or nobody reads any more.
+async fn until_stopped<Reply>(
+    run: &Run,
+    replies: &mpsc::Sender<Result<Reply, Status>>,
+    work: impl Future<Output = ()>,
+) {
+    tokio::select! {
+        () = run.stopped() => {
+            // A coordinator that does not read does not miss it either.
+            let _ = replies.try_send(Err(Status::aborted("the run was stopped")));
+        }
+        () = replies.closed() => tracing::debug!("the coordinator is gone, its work is dropped"),
+        () = work => {}
+    }
+}
+
+/// Sends answers as they come.
+async fn stream_answers(
+    mut answers: mpsc::Receiver<Answer>,
+    replies: &mpsc::Sender<Result<v1::InquireReply, Status>>,
+) {
+    while let Some(answer) = answers.recv().await {
+        let answers = vec![answer.to_wire()];
+        if replies.send(Ok(v1::InquireReply { answers })).await.is_err() {
+            return;
+        }
+    }
 }
 
 fn malformed(error: &WireError) -> Status {
@@ -206,7 +241,7 @@ async fn stream_plan(
             }
         }
     };
-    let (summary, ()) = tokio::join!(run_plan(plan, run, means, out), send);
+    let (summary, ()) = tokio::join!(run_plan(plan, run, means, Sending::default(), out), send);
     let last = v1::ProbeReply {
         observations: Vec::new(),
         summary: Some(summary.to_wire()),

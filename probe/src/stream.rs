@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::attempt::Attempt;
 use crate::failure::{more_telling, of_errno, of_queued};
 use crate::moment::Clock;
+use crate::way::Way;
 
 /// An open connection.
 #[derive(Debug)]
@@ -26,8 +27,19 @@ pub(crate) struct Connected {
 }
 
 /// Connects from a fresh source port. What failed comes back as the attempt that it was.
-pub(crate) async fn connect(to: SocketAddr, clock: Clock, deadline: Instant) -> Result<Connected, Attempt> {
+pub(crate) async fn connect(
+    way: impl Into<Way>,
+    clock: Clock,
+    deadline: Instant,
+) -> Result<Connected, Attempt> {
+    let way: Way = way.into();
+    let to = way.to;
     let socket = open(to).map_err(|error| Attempt::untried(format!("cannot open a TCP socket: {error}")))?;
+    if way.source.is_some()
+        && let Err(error) = socket.bind(&way.local().into())
+    {
+        return Err(Attempt::failed(0, 1, of_io(&socket, &error, "bind")));
+    }
     let began = clock.now();
     let refused = socket
         .connect(&to.into())

@@ -1,7 +1,6 @@
 //! TCP: a connect, and where an agent answers, 8 KiB to and fro, so that a path that loses large packets stalls it.
 
 use std::io;
-use std::net::SocketAddr;
 
 use mesh_proto::AgentKey;
 use prost::bytes::Buf;
@@ -14,6 +13,7 @@ use crate::echo_packet::{ANSWER_LEN, MacKey, Request, write_request};
 use crate::identity::confirm;
 use crate::moment::Clock;
 use crate::stream::connect;
+use crate::way::Way;
 
 /// Bytes to and fro: several segments at any usual MTU.
 pub(crate) const STREAM_LEN: usize = 8 * 1024;
@@ -35,12 +35,12 @@ pub(crate) enum Partner<'a> {
 
 /// One connection.
 pub(crate) async fn attempt(
-    to: SocketAddr,
+    way: impl Into<Way>,
     partner: Partner<'_>,
     clock: Clock,
     deadline: Instant,
 ) -> Attempt {
-    let mut connected = match connect(to, clock, deadline).await {
+    let mut connected = match connect(way, clock, deadline).await {
         Ok(connected) => connected,
         Err(attempt) => return attempt,
     };

@@ -3,7 +3,6 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mesh_proto::{Certificate, Failure, Reason};
@@ -19,24 +18,26 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use crate::attempt::{Answered, Attempt, Outcome};
 use crate::moment::Clock;
 use crate::stream::connect;
+use crate::way::Way;
 
 /// One handshake. `ca` is what the certificate must be signed by.
 pub(crate) async fn attempt(
-    to: SocketAddr,
+    way: impl Into<Way>,
     ca: Option<Arc<RootCertStore>>,
     clock: Clock,
     deadline: Instant,
 ) -> Attempt {
+    let way: Way = way.into();
     let (config, shown) = match client(ca) {
         Ok(client) => client,
         Err(error) => return Attempt::untried(format!("cannot be a TLS client: {error}")),
     };
-    let mut connected = match connect(to, clock, deadline).await {
+    let mut connected = match connect(way, clock, deadline).await {
         Ok(connected) => connected,
         Err(attempt) => return attempt,
     };
     let began = clock.now();
-    let name = ServerName::IpAddress(to.ip().into());
+    let name = ServerName::IpAddress(way.to.ip().into());
     let handshake = connected
         .converse(deadline, async |stream| {
             match TlsConnector::from(config).connect(name, stream).await {

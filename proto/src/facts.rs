@@ -12,10 +12,12 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub use self::lines::Fact;
-pub use self::link::{BadMacAddress, Carrier, ForwardingEntry, Link, LinkAddress, LinkCounters, MacAddress, Tunnel};
+pub use self::link::{
+    BadMacAddress, Carrier, ForwardingEntry, Link, LinkAddress, LinkCounters, MacAddress, Tunnel,
+};
 pub use self::netfilter::{
-    Action, Backend, Base, Chain, ConnectionStates, Hook, Match, MatchTest, Netfilter, PortRange, Rule, Table,
-    TableFamily,
+    Action, Backend, Base, Chain, ConnectionStates, Hook, Match, MatchTest, Netfilter, PortRange, Rule,
+    Table, TableFamily,
 };
 pub use self::route::{BadPrefix, Neighbour, NeighbourState, Prefix, Route, RouteKind, RoutingRule};
 use crate::{Port, Protocol};
@@ -104,7 +106,10 @@ impl HostFacts {
 
     /// Why something that is called so could not be read, if it could not.
     pub fn why_missing(&self, what: &str) -> Option<&str> {
-        self.missing.iter().find(|of| of.what == what).map(|of| of.why.as_str())
+        self.missing
+            .iter()
+            .find(|of| of.what == what)
+            .map(|of| of.why.as_str())
     }
 }
 

@@ -65,6 +65,12 @@ pub enum Ask {
     },
 }
 
+/// The most hops that a walk may have: as many as a packet of an ordinary Linux sender may make (IP_DEFAULT_TTL).
+pub const MOST_HOPS: u8 = 64;
+
+/// How often a walk tries a hop that stays silent: ICMP errors are rate-limited.
+pub const TRIES_PER_HOP: u8 = 3;
+
 /// What an agent found out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {

@@ -17,15 +17,17 @@ pub use self::cause::Cause;
 pub use self::facts::{
     Action, Backend, BadMacAddress, BadPrefix, Base, Carrier, Chain, ConnectionStates, Conntrack, Fact,
     ForwardingEntry, Hook, HostFacts, LEGACY_RULES, Link, LinkAddress, LinkCounters, Listening, MacAddress,
-    Match, MatchTest, Missing, NFTABLES_RULES, Neighbour, NeighbourState, Netfilter, PortRange, Prefix, Route,
-    RouteKind, RoutingRule, Rule, Table, TableFamily, Tunnel,
+    Match, MatchTest, Missing, NFTABLES_RULES, Neighbour, NeighbourState, Netfilter, PortRange, Prefix,
+    Route, RouteKind, RoutingRule, Rule, Table, TableFamily, Tunnel,
 };
-pub use self::inquiry::{Answer, Ask, Hop, HopAnswer, Inquiry, InquiryId, KnockEcho, RouteChosen, Seen};
+pub use self::inquiry::{
+    Answer, Ask, Hop, HopAnswer, Inquiry, InquiryId, KnockEcho, MOST_HOPS, RouteChosen, Seen, TRIES_PER_HOP,
+};
 pub use self::list::NotInList;
 pub use self::node::{AgentIdentity, AgentIndex, AgentKey, BadNodeName, BootId, NodeName};
 pub use self::observation::{
-    Certificate, Failure, FlowTally, IcmpError, KindRtt, LocalError, Observation, PathMtu, Rtt,
-    Starvation, Summary, Tally,
+    Certificate, Failure, FlowTally, IcmpError, KindRtt, LocalError, Observation, PathMtu, Rtt, Starvation,
+    Summary, Tally,
 };
 pub use self::plan::{DnsQuestion, Expect, Micros, Millis, Pacing, Plan, PlannedProbe, Port, ProbeId, WAVES};
 pub use self::report::{

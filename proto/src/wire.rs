@@ -1,7 +1,9 @@
 //! The wire: generated protobuf messages, and their one translation to and from the vocabulary. What came from the
 //! other side is parsed here, once; a message that does not fit is a [`WireError`], never a panic.
 
+mod answer;
 mod facts;
+mod inquiry;
 mod observation;
 mod plan;
 mod session;
@@ -13,6 +15,7 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/mesh.v1.rs"));
 }
 
+pub use self::inquiry::Inquire;
 pub use self::session::{Prepare, Prepared, RunKey};
 
 /// A message of the other side that does not fit.
@@ -51,6 +54,10 @@ pub(crate) fn address_bytes(address: std::net::IpAddr) -> Vec<u8> {
         std::net::IpAddr::V4(v4) => v4.octets().to_vec(),
         std::net::IpAddr::V6(v6) => v6.octets().to_vec(),
     }
+}
+
+pub(crate) fn parse_u8(field: &'static str, number: u32) -> Result<u8, WireError> {
+    u8::try_from(number).map_err(|_| WireError::new(field, format!("{number} is above 255")))
 }
 
 pub(crate) fn parse_u16(field: &'static str, number: u32) -> Result<u16, WireError> {

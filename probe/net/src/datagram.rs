@@ -107,7 +107,6 @@ impl AsRawFd for DatagramSocket {
     }
 }
 
-/// For `map_err`, which hands errors over by value.
 /// Makes room for `bytes` in a socket's receive buffer: with CAP_NET_ADMIN all of it, else what net.core.rmem_max allows.
 /// Less than asked for is no error: what does not fit is dropped, and the kernel counts it.
 pub fn enlarge_receive_buffer(socket: &impl AsFd, bytes: usize) {
@@ -116,6 +115,7 @@ pub fn enlarge_receive_buffer(socket: &impl AsFd, bytes: usize) {
     }
 }
 
+/// For `map_err`, which hands errors over by value.
 #[expect(clippy::needless_pass_by_value, reason = "it stands in map_err")]
 pub(crate) fn errno(error: std::io::Error) -> Errno {
     Errno::of(&error).unwrap_or(Errno::INVALID)

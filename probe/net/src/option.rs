@@ -45,6 +45,28 @@ pub(crate) fn get_int(socket: impl AsFd, level: i32, name: i32) -> Result<i32, E
     }
 }
 
+/// Reads an option of any shape: `value` goes to the kernel as it is and comes back as the kernel leaves it. Says how many
+/// bytes of it count.
+pub(crate) fn get_bytes(socket: impl AsFd, level: i32, name: i32, value: &mut [u8]) -> Result<usize, Errno> {
+    let mut length = libc::socklen_t::try_from(value.len()).map_err(|_| Errno::INVALID)?;
+    // SAFETY: the descriptor is borrowed for the call; the kernel reads and writes at most `length` bytes of `value`,
+    // which is that long and takes any bytes.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            level,
+            name,
+            value.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 {
+        usize::try_from(length).map_err(|_| Errno::INVALID)
+    } else {
+        Err(nix::errno::Errno::last().into())
+    }
+}
+
 /// Sets an option whose value is eight 32-bit words (ICMP6_FILTER, RFC 3542 section 3.2).
 pub(crate) fn set_words(socket: impl AsFd, level: i32, name: i32, words: [u32; 8]) -> Result<(), Errno> {
     let length = libc::socklen_t::try_from(size_of_val(&words)).unwrap_or(32);

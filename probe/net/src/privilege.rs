@@ -126,3 +126,45 @@ fn why_no_user_namespace(errno: Errno) -> &'static str {
         _ => "",
     }
 }
+
+/// Takes CAP_NET_ADMIN from the **calling thread**, for good, as an agent has it that was not given it (`capabilities(7)`).
+pub fn give_up_network_administration() -> Result<(), ProcessError> {
+    const VERSION_3: u32 = 0x2008_0522;
+    const CAP_NET_ADMIN: u32 = 12;
+    /// `struct __user_cap_header_struct`: the version, and 0 for the calling thread.
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: i32,
+    }
+    /// `struct __user_cap_data_struct`, of which version 3 has two.
+    #[repr(C)]
+    #[derive(Clone, Copy, Default)]
+    struct Data {
+        effective: u32,
+        permitted: u32,
+        inheritable: u32,
+    }
+    let mut header = Header {
+        version: VERSION_3,
+        pid: 0,
+    };
+    let mut data = [Data::default(); 2];
+    let call = |name, errno: nix::errno::Errno| ProcessError::of(name)(Errno::from(errno));
+    // SAFETY: header and data have the layout that this version has, and outlive the call, which writes into both.
+    if unsafe { libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr()) } != 0 {
+        return Err(call("capget", nix::errno::Errno::last()));
+    }
+    for set in [
+        &mut data[0].effective,
+        &mut data[0].permitted,
+        &mut data[0].inheritable,
+    ] {
+        *set &= !(1 << CAP_NET_ADMIN);
+    }
+    // SAFETY: as above; the call reads both.
+    if unsafe { libc::syscall(libc::SYS_capset, &raw mut header, data.as_ptr()) } != 0 {
+        return Err(call("capset", nix::errno::Errno::last()));
+    }
+    Ok(())
+}

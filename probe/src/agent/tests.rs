@@ -1,5 +1,6 @@
 //! Whole agents, spoken to over their links as a coordinator does.
 
+mod inquire;
 mod listen;
 mod run;
 

@@ -23,6 +23,7 @@ use crate::identity;
 use crate::moment::Moment;
 use crate::pacer::{Pacer, tick};
 use crate::path_mtu::{PathMtuConfig, PathMtuProbe};
+use crate::way::Sending;
 
 /// What the engine is asked to do for one run: probes of the kinds ICMP, UDP and path MTU.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub(crate) struct Job {
     /// Everybody of the run, by number.
     pub(crate) agents: Arc<[AgentKey]>,
     pub(crate) pacing: Pacing,
+    pub(crate) sending: Sending,
     pub(crate) probes: Vec<PlannedProbe>,
     pub(crate) seen: mpsc::UnboundedSender<Seen>,
 }
@@ -141,6 +143,11 @@ impl JobState {
         (!self.due.is_empty()).then(|| self.pacer.ready_at(now))
     }
 
+    /// The address that its packets leave from, if not the one that the kernel chooses.
+    pub(super) fn source(&self) -> Option<IpAddr> {
+        self.job.sending.source
+    }
+
     pub(super) fn probe(&self, place: usize) -> Option<&Probe> {
         self.probes.get(&place)
     }
@@ -185,7 +192,7 @@ impl JobState {
                 token,
                 from: self.job.own,
                 kind: probe.kind,
-                to_service: matches!(probe.expect, Expect::Anyone),
+                uncounted: self.job.sending.uncounted || matches!(probe.expect, Expect::Anyone),
             },
         );
         Some(packet)

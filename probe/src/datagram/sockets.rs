@@ -8,6 +8,7 @@ use mesh_net::{DatagramSocket, Errno, IcmpOpenError, IcmpSocket, QueuedError, Re
 
 use crate::echo_packet::{self, Token};
 use crate::icmp_packet;
+use crate::way::Way;
 
 /// By which socket a packet goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -119,17 +120,17 @@ impl Sockets {
         lane: Lane,
         packet: Option<&[u8]>,
         token: Token,
-        to: SocketAddr,
+        way: Way,
     ) -> Result<(), Errno> {
         match (lane, packet) {
             (Lane::Icmp { v6 }, _) => {
                 let icmp = self.icmp.get(&v6).ok_or(Errno::INVALID)?;
-                icmp.socket
-                    .send(&icmp_packet::request(v6, icmp.identifier, token), to.ip())
+                let request = icmp_packet::request(v6, icmp.identifier, token);
+                mesh_net::send_echo_from(&icmp.socket, &request, way.to.ip(), way.source)
             }
             (_, Some(packet)) => {
                 let udp = self.udp.get(&lane).ok_or(Errno::INVALID)?;
-                udp.socket.send(packet, to, None)
+                udp.socket.send(packet, way.to, way.source)
             }
             (_, None) => Err(Errno::INVALID),
         }

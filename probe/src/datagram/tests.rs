@@ -43,6 +43,7 @@ fn begin(
         own: AgentIndex(0),
         agents: agents.clone(),
         pacing,
+        sending: crate::way::Sending::default(),
         probes,
         seen,
     });

@@ -22,7 +22,7 @@ proptest! {
         token in any::<u64>(), from in any::<u32>(), len in ANSWER_LEN..2000_usize, name in "[a-z0-9.-]{1,253}",
         kind in prop::sample::select(vec![ProbeKind::Udp, ProbeKind::Tcp, ProbeKind::PathMtu]),
     ) {
-        let request = Request { token: Token(token), from: AgentIndex(from), kind, to_service: false };
+        let request = Request { token: Token(token), from: AgentIndex(from), kind, uncounted: false };
         let mut packet = vec![1; len];
         write_request(&mut packet, &key(1), request);
         prop_assert_eq!(read_request(&packet, &key(1)), Some(request));
@@ -36,7 +36,7 @@ proptest! {
 
     #[test]
     fn a_changed_byte_or_another_key_is_refused(at in 0..ANSWER_LEN, flip in 1..255_u8) {
-        let request = Request { token: Token(7), from: AgentIndex(1), kind: ProbeKind::Udp , to_service: false};
+        let request = Request { token: Token(7), from: AgentIndex(1), kind: ProbeKind::Udp , uncounted: false};
         let mut packet = [0; REQUEST_LEN];
         write_request(&mut packet, &key(1), request);
         prop_assert_eq!(read_request(&packet, &key(2)), None);
@@ -58,7 +58,7 @@ fn the_longest_name_fits() {
         token: Token(1),
         from: AgentIndex(0),
         kind: ProbeKind::Udp,
-        to_service: false,
+        uncounted: false,
     };
     let packet = answer(&key(1), request, REQUEST_LEN, &identity(&name));
     assert_eq!(

@@ -125,6 +125,20 @@ proptest! {
     }
 
     #[test]
+    fn an_error_that_a_limited_rate_held_back_tells_as_well(limit in 338_u32..1_499, silent in 0..6_u32) {
+        let mut too_big = 0;
+        let (seen, _) = run(CONFIG, |size| {
+            if size <= limit {
+                return Fate::Passes;
+            }
+            too_big += 1;
+            if too_big <= silent { Fate::Vanishes } else { Fate::TooBig(limit) }
+        });
+        prop_assert_eq!(seen.path_mtu, Some(PathMtu { largest: limit, tried: 1_500, told: true }));
+        prop_assert_eq!(seen.failure, None);
+    }
+
+    #[test]
     fn it_ends_whatever_the_network_says(answers in prop::collection::vec(0..4_u8, 1..200)) {
         let mut next = answers.iter().cycle();
         let (seen, _) = run(CONFIG, |size| match next.next() {

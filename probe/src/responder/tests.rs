@@ -13,7 +13,7 @@ fn request(len: usize, key: &MacKey, from: u32, token: u64) -> Vec<u8> {
         token: Token(token),
         from: AgentIndex(from),
         kind: ProbeKind::Udp,
-        to_service: false,
+        uncounted: false,
     };
     write_request(&mut packet, key, request);
     packet

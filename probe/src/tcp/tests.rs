@@ -16,7 +16,7 @@ async fn ask(to: &str, key: &MacKey, expected: &AgentKey, patience: std::time::D
         token: Token(1),
         from: AgentIndex(0),
         kind: ProbeKind::Tcp,
-        to_service: false,
+        uncounted: false,
     };
     let partner = Partner::Agent {
         key,

@@ -1,5 +1,6 @@
 //! Network devices and what hangs on them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -32,6 +33,10 @@ pub struct Link {
     pub tunnel: Option<Tunnel>,
     /// What went through.
     pub counters: LinkCounters,
+    /// What else its kind says of itself (`IFLA_INFO_DATA`, `IFLA_INFO_SLAVE_DATA`): `hairpin` of a bridge's port,
+    /// `learning` and `udp-checksum` of a VXLAN device.
+    #[serde(default)]
+    pub details: BTreeMap<String, String>,
 }
 
 /// Whether a device has a connection (RFC 2863, `IF_OPER_*`).
@@ -114,8 +119,11 @@ pub struct BadMacAddress(String);
 
 impl fmt::Display for MacAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        for (place, byte) in self.0.iter().enumerate() {
+            let between = if place == 0 { "" } else { ":" };
+            write!(f, "{between}{byte:02x}")?;
+        }
+        Ok(())
     }
 }
 

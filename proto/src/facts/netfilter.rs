@@ -61,7 +61,7 @@ pub enum TableFamily {
 pub struct Chain {
     /// Its name.
     pub name: String,
-    /// Where it hangs, if packets come to it by themselves.
+    /// Where it hangs, if packets come to it by themselves; nowhere if its table is dormant.
     pub base: Option<Base>,
     /// Its rules, in order.
     pub rules: Vec<Rule>,
@@ -78,6 +78,9 @@ pub struct Base {
     pub accepts: bool,
     /// What kind of chain: `filter`, `nat`, `route`.
     pub kind: String,
+    /// The devices that it hangs on (tables of the netdev family).
+    #[serde(default)]
+    pub links: Vec<String>,
 }
 
 /// A point of a packet's way (`enum nf_inet_hooks`).
@@ -155,6 +158,13 @@ pub enum Match {
     DestinationIsLocal,
     /// The source is an address of this machine.
     SourceIsLocal,
+    /// An ICMP or ICMPv6 message of this type, and of this code if one is given.
+    Icmp {
+        /// Its type: 8 echo request, 3 unreachable; 128 and 1 in ICMPv6.
+        kind: u8,
+        /// Its code.
+        code: Option<u8>,
+    },
     /// The IP packet's length in bytes, from and to.
     Length(u32, u32),
     /// True for a share of packets, 0 to 1.
@@ -177,7 +187,10 @@ pub struct PortRange {
 /// States of a connection (`NF_CT_STATE_*`); any of those that are set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
-#[expect(clippy::struct_excessive_bools, reason = "a set of flags, as the kernel has it")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a set of flags, as the kernel has it"
+)]
 pub struct ConnectionStates {
     /// Belongs to none.
     pub invalid: bool,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::MacAddress;
 
-/// A route.
+/// A route, by one way: a route with several next hops is there once for each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     /// Its table; 254 is `main`, 255 `local`.
@@ -25,6 +25,15 @@ pub struct Route {
     pub source: Option<IpAddr>,
     /// Its metric; the lower wins.
     pub metric: u32,
+    /// The MTU that it sets for its packets, in bytes (`RTAX_MTU`).
+    #[serde(default)]
+    pub mtu: Option<u32>,
+    /// Who wrote it (`RTPROT_*`): 2 the kernel, 3 and 4 somebody by hand, 12 and 186 a BGP daemon.
+    #[serde(default)]
+    pub protocol: u8,
+    /// Its device is off or has no carrier, so that the kernel passes it over (`RTNH_F_DEAD`, `RTNH_F_LINKDOWN`).
+    #[serde(default)]
+    pub dead: bool,
 }
 
 /// What a route does with packets (`rtm_type`).
@@ -62,6 +71,15 @@ pub struct RoutingRule {
     pub link: Option<String>,
     /// The table to look into; `None` for a rule that ends the search.
     pub table: Option<u32>,
+    /// It is for IPv6; else for IPv4.
+    #[serde(default)]
+    pub v6: bool,
+    /// It is turned round: it holds where one of its tests does not.
+    #[serde(default)]
+    pub not: bool,
+    /// What else it tests or does, in words: `prohibit`, `suppress_prefixlength 0`.
+    #[serde(default)]
+    pub also: Option<String>,
 }
 
 /// Who has an address on a device (ARP, NDP).
@@ -156,7 +174,11 @@ impl FromStr for Prefix {
         let address: IpAddr = address.parse().map_err(|_| bad())?;
         let len: u8 = len.parse().map_err(|_| bad())?;
         let most = if address.is_ipv4() { 32 } else { 128 };
-        if len <= most { Ok(Self { address, len }) } else { Err(bad()) }
+        if len <= most {
+            Ok(Self { address, len })
+        } else {
+            Err(bad())
+        }
     }
 }
 

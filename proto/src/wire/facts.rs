@@ -11,6 +11,14 @@ impl HostFacts {
         v1::FactsReply { document }
     }
 
+    /// How long the document is, in bytes.
+    pub fn document_len(&self) -> usize {
+        let mut length = Length(0);
+        // As above; and counting cannot fail.
+        let _ = serde_json::to_writer(&mut length, self);
+        length.0
+    }
+
     /// Parses facts that an agent sent.
     pub fn from_wire(message: &v1::FactsReply) -> Result<Self, WireError> {
         let malformed = |error: serde_json::Error| WireError::new("facts.document", error.to_string());
@@ -20,8 +28,22 @@ impl HostFacts {
     }
 }
 
+/// Counts what is written.
+struct Length(usize);
+
+impl std::io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Names and remarks are quoted on terminals and in reports: control characters must not steer them.
-fn clean(value: &mut serde_json::Value) {
+pub(super) fn clean(value: &mut serde_json::Value) {
     match value {
         serde_json::Value::String(text) if text.contains(char::is_control) => {
             *text = text.replace(char::is_control, " ");
@@ -31,3 +53,7 @@ fn clean(value: &mut serde_json::Value) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+#[path = "facts_tests.rs"]
+mod tests;

@@ -1,9 +1,11 @@
 //! Observations, summaries and tallies on the wire.
 
-use super::{WireError, address_bytes, parse_address, parse_boot_id, parse_node, parse_u16, v1, words};
+use super::{
+    WireError, address_bytes, parse_address, parse_boot_id, parse_node, parse_u8, parse_u16, v1, words,
+};
 use crate::{
-    AgentIdentity, AgentIndex, AgentKey, Certificate, Failure, FlowTally, IcmpError, KindRtt,
-    LocalError, Micros, Millis, Observation, PathMtu, ProbeId, Rtt, Starvation, Summary, Tally,
+    AgentIdentity, AgentIndex, AgentKey, Certificate, Failure, FlowTally, IcmpError, KindRtt, LocalError,
+    Micros, Millis, Observation, PathMtu, ProbeId, Rtt, Starvation, Summary, Tally,
 };
 
 impl Observation {
@@ -170,39 +172,49 @@ fn rtt_from_wire(rtt: &v1::Rtt) -> Rtt {
 fn failure_to_wire(failure: &Failure) -> v1::Failure {
     v1::Failure {
         reason: words::reason_to_wire(failure.reason),
-        icmp: failure.icmp.map(|icmp| v1::IcmpError {
-            r#type: icmp.kind.into(),
-            code: icmp.code.into(),
-            from: address_bytes(icmp.from),
-        }),
-        local: failure.local.as_ref().map(|local| v1::LocalError {
-            errno: local.errno,
-            call: local.call.clone(),
-        }),
+        icmp: failure.icmp.map(icmp_to_wire),
+        local: failure.local.as_ref().map(local_to_wire),
         detail: failure.detail.clone().unwrap_or_default(),
     }
 }
 
 fn failure_from_wire(failure: &v1::Failure) -> Result<Failure, WireError> {
-    let byte = |field, number: u32| {
-        u8::try_from(number).map_err(|_| WireError::new(field, format!("{number} is above 255")))
-    };
-    let icmp = failure.icmp.as_ref().map(|icmp| {
-        Ok(IcmpError {
-            kind: byte("icmp.type", icmp.r#type)?,
-            code: byte("icmp.code", icmp.code)?,
-            from: parse_address("icmp.from", &icmp.from)?,
-        })
-    });
     Ok(Failure {
         reason: words::reason_from_wire("reason", failure.reason)?,
-        icmp: icmp.transpose()?,
-        local: failure.local.as_ref().map(|local| LocalError {
-            errno: local.errno,
-            call: local.call.clone(),
-        }),
+        icmp: failure.icmp.as_ref().map(icmp_from_wire).transpose()?,
+        local: failure.local.as_ref().map(local_from_wire),
         detail: (!failure.detail.is_empty()).then(|| failure.detail.clone()),
     })
+}
+
+pub(super) fn icmp_to_wire(icmp: IcmpError) -> v1::IcmpError {
+    v1::IcmpError {
+        r#type: icmp.kind.into(),
+        code: icmp.code.into(),
+        from: address_bytes(icmp.from),
+    }
+}
+
+pub(super) fn icmp_from_wire(icmp: &v1::IcmpError) -> Result<IcmpError, WireError> {
+    Ok(IcmpError {
+        kind: parse_u8("icmp.type", icmp.r#type)?,
+        code: parse_u8("icmp.code", icmp.code)?,
+        from: parse_address("icmp.from", &icmp.from)?,
+    })
+}
+
+pub(super) fn local_to_wire(local: &LocalError) -> v1::LocalError {
+    v1::LocalError {
+        errno: local.errno,
+        call: local.call.clone(),
+    }
+}
+
+pub(super) fn local_from_wire(local: &v1::LocalError) -> LocalError {
+    LocalError {
+        errno: local.errno,
+        call: local.call.clone(),
+    }
 }
 
 fn identity_to_wire(identity: &AgentIdentity) -> v1::AgentIdentity {

@@ -38,7 +38,7 @@ impl Plan {
     }
 }
 
-fn probe_to_wire(probe: &PlannedProbe) -> v1::PlannedProbe {
+pub(super) fn probe_to_wire(probe: &PlannedProbe) -> v1::PlannedProbe {
     let who = match probe.expect {
         Expect::Agent(index) => v1::expect::Who::Agent(index.0),
         Expect::Anyone => v1::expect::Who::Anyone(true),
@@ -58,7 +58,7 @@ fn probe_to_wire(probe: &PlannedProbe) -> v1::PlannedProbe {
     }
 }
 
-fn probe_from_wire(probe: &v1::PlannedProbe) -> Result<PlannedProbe, WireError> {
+pub(super) fn probe_from_wire(probe: &v1::PlannedProbe) -> Result<PlannedProbe, WireError> {
     let expect = match probe.expect.as_ref().and_then(|expect| expect.who.as_ref()) {
         Some(v1::expect::Who::Agent(index)) => Expect::Agent(AgentIndex(*index)),
         Some(v1::expect::Who::Anyone(_)) => Expect::Anyone,

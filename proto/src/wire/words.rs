@@ -1,7 +1,7 @@
 //! The closed lists on the wire.
 
 use super::{WireError, v1};
-use crate::{IcmpMode, Plane, ProbeKind, Reason};
+use crate::{IcmpMode, Plane, ProbeKind, Protocol, Reason};
 
 /// Translates between a closed list and its protobuf enum, both ways, from one table.
 macro_rules! both_ways {
@@ -26,6 +26,8 @@ both_ways!(Plane, v1::Plane, plane_to_wire, plane_from_wire { Pod = Pod, Host = 
 both_ways!(ProbeKind, v1::ProbeKind, kind_to_wire, kind_from_wire {
     Icmp = Icmp, Tcp = Tcp, Udp = Udp, DnsUdp = DnsUdp, DnsTcp = DnsTcp, Tls = Tls, PathMtu = PathMtu,
 });
+
+both_ways!(Protocol, v1::Protocol, protocol_to_wire, protocol_from_wire { Icmp = Icmp, Udp = Udp, Tcp = Tcp, });
 
 both_ways!(IcmpMode, v1::icmp_access::Mode, mode_to_wire, mode_from_wire { Raw = Raw, Ping = Ping, None = None, });
 

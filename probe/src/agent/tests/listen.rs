@@ -1,5 +1,6 @@
 //! The link's socket: who may stand where it should be, who may connect, and what is left of it.
 
+use std::ffi::OsString;
 use std::os::unix::net::UnixListener as StdListener;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -120,7 +121,7 @@ impl Keys {
     }
 
     fn files(&self) -> TlsFiles {
-        let path = |name| self.folder.path().join(name);
+        let path = |name| self.folder.path().join(name).into();
         TlsFiles {
             ca: path("ca"),
             cert: path("cert"),
@@ -161,6 +162,21 @@ fn over_tcp_only_a_coordinator_with_a_certificate_is_heard() {
 }
 
 #[test]
+fn keys_may_be_given_as_text() {
+    in_own_network(&[], async || {
+        let keys = Keys::new();
+        let text = |name| OsString::from(std::fs::read_to_string(keys.folder.path().join(name)).unwrap());
+        let given = TlsFiles {
+            ca: text("ca").into(),
+            cert: text("cert").into(),
+            key: text("key").into(),
+        };
+        assert!(!format!("{given:?}").contains("BEGIN"), "keys stay out of logs");
+        start(over_tcp(Some(given))).await.unwrap().end().await.unwrap();
+    });
+}
+
+#[test]
 fn over_tcp_it_does_not_start_without_keys() {
     in_own_network(&[], async || {
         let error = start(over_tcp(None)).await.err().unwrap();
@@ -185,7 +201,7 @@ fn a_file_of_keys_that_cannot_be_used_is_told_by_its_flag() {
         let table = [
             (
                 TlsFiles {
-                    ca: text.clone(),
+                    ca: text.clone().into(),
                     ..good()
                 },
                 "--tls-ca ",
@@ -193,7 +209,7 @@ fn a_file_of_keys_that_cannot_be_used_is_told_by_its_flag() {
             ),
             (
                 TlsFiles {
-                    ca: garbled.clone(),
+                    ca: garbled.clone().into(),
                     ..good()
                 },
                 "--tls-ca ",
@@ -201,7 +217,7 @@ fn a_file_of_keys_that_cannot_be_used_is_told_by_its_flag() {
             ),
             (
                 TlsFiles {
-                    ca: "/dev/zero".into(),
+                    ca: Path::new("/dev/zero").to_owned().into(),
                     ..good()
                 },
                 "--tls-ca ",
@@ -209,7 +225,7 @@ fn a_file_of_keys_that_cannot_be_used_is_told_by_its_flag() {
             ),
             (
                 TlsFiles {
-                    cert: text.clone(),
+                    cert: text.clone().into(),
                     ..good()
                 },
                 "--tls-cert ",
@@ -225,16 +241,27 @@ fn a_file_of_keys_that_cannot_be_used_is_told_by_its_flag() {
             ),
             (
                 TlsFiles {
-                    key: nowhere,
+                    key: nowhere.into(),
                     ..good()
                 },
                 "--tls-key ",
                 "/nonexistent/key.pem: No such file",
             ),
             (
-                TlsFiles { key: text, ..good() },
+                TlsFiles {
+                    key: text.into(),
+                    ..good()
+                },
                 "--tls-key ",
                 "text: nothing of that kind",
+            ),
+            (
+                TlsFiles {
+                    cert: OsString::from("-----BEGIN CERTIFICATE-----").into(),
+                    ..good()
+                },
+                "--tls-cert (given as text): ",
+                "",
             ),
             (
                 TlsFiles {

@@ -209,7 +209,7 @@ async fn stuck() -> (TcpListener, Plan) {
 }
 
 /// Waits until the other side of a connection has closed it.
-async fn closed(mut connection: tokio::net::TcpStream) {
+pub(super) async fn closed(mut connection: tokio::net::TcpStream) {
     let mut said = Vec::new();
     // How it ends is all the same.
     let _ = timeout(LONG, connection.read_to_end(&mut said))
