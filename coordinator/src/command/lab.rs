@@ -2,6 +2,8 @@
 
 mod down;
 mod exec;
+mod expect;
+mod explain;
 mod faults;
 mod hold;
 mod run;
@@ -33,6 +35,11 @@ enum LabCommand {
     Exec(exec::ExecArgs),
     /// List the faults that a lab can have
     Faults(faults::FaultsArgs),
+    /// Say how a cause shows, what looks alike, and how to cure it
+    Explain(explain::ExplainArgs),
+    /// Say what a run should find in a lab with these faults (for benches)
+    #[command(hide = true)]
+    Expect(expect::ExpectArgs),
     /// Take down a lab that stands
     Down(down::DownArgs),
     /// Be the process that holds a lab (what `up` starts)
@@ -47,6 +54,8 @@ pub(crate) fn lab(args: LabArgs) -> Result<ExitCode, Failure> {
         LabCommand::Up(args) => up::up(&args),
         LabCommand::Exec(args) => exec::exec(&args),
         LabCommand::Faults(args) => faults::faults(&args),
+        LabCommand::Explain(args) => explain::explain(&args),
+        LabCommand::Expect(args) => expect::expect(&args),
         LabCommand::Down(args) => down::down(&args),
         LabCommand::Hold(args) => hold::hold(&args),
     }

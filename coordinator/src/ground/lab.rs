@@ -28,6 +28,7 @@ pub(crate) fn raised(lab: &Lab) -> Raised {
             .map(|(key, socket)| agent(topology, key, socket))
             .collect(),
         cluster: cluster(topology),
+        notes: Vec::new(),
     }
 }
 
@@ -38,7 +39,7 @@ pub(crate) fn inventory(raised: &Raised) -> String {
         let one = |backend: &Backend| {
             format!(
                 "{{address: {}, node: {}}}",
-                backend.address,
+                quoted(&backend.address),
                 quoted(&backend.node)
             )
         };
@@ -49,6 +50,7 @@ pub(crate) fn inventory(raised: &Raised) -> String {
     for agent in &raised.agents {
         if let (Some(address), Access::Link(link)) = (agent.address, &agent.access) {
             let (node, plane, link) = (quoted(&agent.key.node), agent.key.plane, quoted(link));
+            let address = quoted(&address);
             let _ = writeln!(
                 text,
                 "  - {{node: {node}, plane: {plane}, address: {address}, link: {link}}}"
@@ -62,6 +64,7 @@ pub(crate) fn inventory(raised: &Raised) -> String {
         endpoints,
     }) = &raised.cluster.api
     {
+        let address = quoted(address);
         let endpoints: Vec<String> = endpoints.iter().map(|endpoint| quoted(endpoint)).collect();
         let _ = writeln!(
             text,
@@ -73,9 +76,10 @@ pub(crate) fn inventory(raised: &Raised) -> String {
         address,
         name,
         endpoints,
+        endpoint_port: _,
     }) = &raised.cluster.dns
     {
-        let (name, endpoints) = (quoted(name), backends(endpoints));
+        let (address, name, endpoints) = (quoted(address), quoted(name), backends(endpoints));
         let _ = writeln!(
             text,
             "  dns: {{address: {address}, name: {name}, endpoints: [{endpoints}]}}"
@@ -115,8 +119,8 @@ fn agent(topology: &Topology, key: &AgentKey, socket: &Path) -> RaisedAgent {
     });
     RaisedAgent {
         key: key.clone(),
-        address: address.map(Into::into),
-        access: Access::Link(LinkAddress::Unix(socket.to_owned())),
+        address,
+        access: Access::Link(LinkAddress::Unix(socket.to_owned()).into()),
     }
 }
 
@@ -124,7 +128,7 @@ fn agent(topology: &Topology, key: &AgentKey, socket: &Path) -> RaisedAgent {
 pub(crate) fn cluster(topology: &Topology) -> Cluster {
     let backends = |role| {
         let backend = |(node, pod): (&mesh_lab::Node, &mesh_lab::Pod)| Backend {
-            address: pod.address.into(),
+            address: pod.address,
             node: node.name.clone(),
         };
         topology.pods(role).map(backend).collect::<Vec<_>>()
@@ -140,14 +144,15 @@ pub(crate) fn cluster(topology: &Topology) -> Cluster {
     let api = topology.api();
     Cluster {
         api: Some(Api {
-            address: (*api.ip()).into(),
+            address: api.ip(),
             port: Port(api.port()),
-            endpoints: vec![topology.api_endpoint().into()],
+            endpoints: vec![topology.api_endpoint()],
         }),
         dns: Some(Dns {
-            address: topology.dns().into(),
+            address: topology.dns(),
             name: API_NAME.to_owned(),
             endpoints: backends(Role::Dns),
+            endpoint_port: Port(53),
         }),
         node_ports: vec![
             node_port(cluster_port, Protocol::Tcp, TrafficPolicy::Cluster),
@@ -159,6 +164,10 @@ pub(crate) fn cluster(topology: &Topology) -> Cluster {
             Encapsulation::Vxlan(port) => Overlay {
                 kind: OverlayKind::Vxlan,
                 port: Some(port),
+            },
+            Encapsulation::Ipip => Overlay {
+                kind: OverlayKind::Ipip,
+                port: None,
             },
             Encapsulation::None => Overlay {
                 kind: OverlayKind::None,

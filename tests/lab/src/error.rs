@@ -41,6 +41,16 @@ pub enum LabError {
         /// What it said.
         said: String,
     },
+    /// The kernel has not what the lab's shape needs.
+    #[error("{flag} needs {what}, which is missing here ({said})")]
+    Missing {
+        /// What asks for it.
+        flag: &'static str,
+        /// What is missing.
+        what: &'static str,
+        /// What the tool said that tried it.
+        said: String,
+    },
     /// A sysctl could not be set.
     #[error("cannot write {path}: {source} (is /proc/sys mounted read-only, as in most containers?)")]
     Sysctl {
@@ -48,6 +58,24 @@ pub enum LabError {
         path: String,
         /// Why not.
         source: io::Error,
+    },
+    /// A connection table could not be filled.
+    #[error("cannot {what}: {source}")]
+    Connections {
+        /// What was being done.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A fault that cannot be done on this machine.
+    #[error("the fault {fault} cannot be raised here, it takes {takes}: {source}")]
+    FaultNotHere {
+        /// Which.
+        fault: String,
+        /// What it takes.
+        takes: &'static str,
+        /// What failed.
+        source: Box<LabError>,
     },
     /// A server of the lab could not start.
     #[error("cannot start the lab's {what}: {source}")]
@@ -78,18 +106,19 @@ pub enum LabError {
     Interrupted,
 }
 
-/// The tools of a lab, and the Debian package of each.
-pub const TOOLS: [(&str, &str); 4] = [
+/// The tools of a lab, by the beginning of their names, and the Debian package of each.
+pub const TOOLS: [(&str, &str); 5] = [
+    ("iptables", "iptables"),
+    ("ip6tables", "iptables"),
     ("ip", "iproute2"),
     ("bridge", "iproute2"),
     ("nft", "nftables"),
-    ("iptables-restore", "iptables"),
 ];
 
 fn mend(program: &str, source: &io::Error) -> String {
     let package = TOOLS
         .iter()
-        .find(|(name, _)| *name == program)
+        .find(|(name, _)| program.starts_with(name))
         .map(|(_, package)| package);
     match package {
         Some(package) if source.kind() == io::ErrorKind::NotFound => {

@@ -8,10 +8,13 @@ use mesh_proto::AgentKey;
 use crate::agents::{self, Agent};
 use crate::error::LabError;
 use crate::fault::{Action, Fault};
+use crate::oddity;
 use crate::options::LabOptions;
+use crate::requirements;
 use crate::servers::Servers;
+use crate::services;
 use crate::space::{Space, Spaces};
-use crate::topology::{Node, Topology};
+use crate::topology::Topology;
 use crate::wiring;
 
 /// A cluster-shaped network of namespaces, with agents in it. Gone when dropped, and when the process that raised it ends,
@@ -53,15 +56,21 @@ impl Lab {
                 Err(LabError::Interrupted)
             }
         };
+        requirements::check(options)?;
         let topology = Topology::of(options);
         let spaces = Spaces::create(&topology, folder)?;
+        let first = wiring::first_sysctls(&topology);
+        for space in Space::all(&topology) {
+            spaces.sysctls(space, &first)?;
+        }
         let batch = wiring::fabric(&topology, |node| spaces.path(Space::of_node(node)));
         spaces.run(Space::Fabric, "ip", &["-batch", "-"], &batch)?;
-        for (done, node) in topology.nodes.iter().enumerate() {
-            go_on(Step::Wiring(done, topology.nodes.len()))?;
-            wire(&topology, node, &spaces)?;
+        let views = topology.views();
+        for index in 0..topology.nodes.len() {
+            go_on(Step::Wiring(index, topology.nodes.len()))?;
+            wire(&views, index, &spaces)?;
         }
-        let servers = Servers::start(&topology, &spaces)?;
+        let servers = Servers::start(&views, &spaces)?;
         go_on(Step::Agents)?;
         let agents = agents::start(&topology, &spaces, mesh, folder)?;
         Ok(Self {
@@ -106,53 +115,71 @@ impl Lab {
     pub fn inject(&mut self, fault: &Fault) -> Result<(), LabError> {
         self.faults += 1;
         for action in fault.actions(&self.topology, self.faults) {
-            match action {
-                Action::Run {
-                    space,
-                    program,
-                    arguments,
-                    input,
-                } => {
-                    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-                    self.spaces.run(space, program, &arguments, &input)?;
-                }
-                Action::Sysctl { space, name, value } => {
-                    self.spaces.sysctls(space, &[(name.to_owned(), value)])?;
-                }
-                Action::KillAgents { node } => self.kill_agents(node),
-                Action::EndServers { space } => self.servers.end(space),
-            }
+            self.act(&action).map_err(|error| fault.not_here(error))?;
         }
         Ok(())
     }
 
-    fn kill_agents(&mut self, number: u32) {
-        let Some(node) = self.topology.nodes.iter().find(|node| node.number == number) else {
-            return;
-        };
-        self.agents
-            .iter_mut()
-            .filter(|agent| agent.key.node == node.name)
-            .for_each(Agent::kill);
+    fn act(&mut self, action: &Action) -> Result<(), LabError> {
+        action.perform(&self.topology, &self.spaces, &self.servers, &mut self.agents)
     }
 }
 
-/// Wires one node and its pods.
-fn wire(topology: &Topology, node: &Node, spaces: &Spaces) -> Result<(), LabError> {
+/// Wires one node and its pods. `views` are the lab's families.
+fn wire(views: &[Topology], index: usize, spaces: &Spaces) -> Result<(), LabError> {
+    let of_node = || {
+        views
+            .iter()
+            .filter_map(|view| Some((view, view.nodes.get(index)?)))
+    };
+    let Some((topology, node)) = of_node().next() else {
+        return Ok(());
+    };
     let space = Space::of_node(node);
-    let batch = wiring::node(topology, node, |pod| spaces.path(Space::of_pod(node, pod)));
+    let mut batch = wiring::node_devices(topology, node, |pod| spaces.path(Space::of_pod(node, pod)));
+    of_node().for_each(|(view, node)| batch += &wiring::node_addresses(view, node));
     spaces.run(space, "ip", &["-batch", "-"], &batch)?;
-    let entries = wiring::overlay_entries(topology, node);
+    let entries: String = of_node()
+        .map(|(view, node)| wiring::overlay_entries(view, node))
+        .collect();
     if !entries.is_empty() {
         spaces.run(space, "bridge", &["-batch", "-"], &entries)?;
     }
     spaces.sysctls(space, &wiring::node_sysctls(topology, node))?;
-    let rules = wiring::rules(topology, node) + &wiring::filter_rules(topology, node);
-    spaces.run(space, "iptables-restore", &["-w"], &rules)?;
-    for pod in &node.pods {
+    for (view, node) in of_node() {
+        write(spaces, &services::write(view, node))?;
+        oddity::actions(view, node)
+            .iter()
+            .try_for_each(|action| write(spaces, action))?;
+    }
+    for (place, pod) in node.pods.iter().enumerate() {
         let space = Space::of_pod(node, pod);
-        spaces.run(space, "ip", &["-batch", "-"], &wiring::pod(topology, node, pod))?;
-        spaces.sysctls(space, &wiring::pod_sysctls())?;
+        let mut batch = wiring::pod_devices();
+        for (view, node) in of_node() {
+            if let Some(pod) = node.pods.get(place) {
+                batch += &wiring::pod_addresses(view, node, pod);
+            }
+        }
+        spaces.run(space, "ip", &["-batch", "-"], &batch)?;
+        spaces.sysctls(space, &wiring::pod_sysctls(topology))?;
     }
     Ok(())
+}
+
+/// Rules and what is odd about a node are a matter of tools and sysctls.
+fn write(spaces: &Spaces, action: &Action) -> Result<(), LabError> {
+    match action {
+        Action::Run {
+            space,
+            program,
+            arguments,
+            input,
+        } => {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            spaces.run(*space, program, &arguments, input)
+        }
+        Action::Sysctl { space, name, value } => spaces.sysctls(*space, &[(name.clone(), *value)]),
+        // Only a fault does more.
+        _ => Ok(()),
+    }
 }

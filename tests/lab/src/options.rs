@@ -1,23 +1,22 @@
 //! What a lab should look like.
 
-use std::fmt;
-use std::net::Ipv4Addr;
-use std::str::FromStr;
+use std::collections::BTreeSet;
 
 use mesh_proto::{NodeName, Port};
 use serde::{Deserialize, Serialize};
+
+use crate::cidr::{Cidr, IpFamily};
+use crate::oddity::{self, Oddity};
 
 /// The shape of a lab. All of it may be chosen, so that nothing that holds in a lab hangs on a name or a number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LabOptions {
     /// The nodes' names; their number is the lab's size.
     pub nodes: Vec<NodeName>,
-    /// The network that the nodes stand in.
-    pub node_cidr: Cidr,
-    /// The pod network; each node has a /24 of it.
-    pub pod_cidr: Cidr,
-    /// Service addresses: the API is the first, DNS the tenth.
-    pub service_cidr: Cidr,
+    /// The networks of the family that agents use: that of most clusters' `status.podIP`.
+    pub networks: Networks,
+    /// Those of the other family, in a lab with dual stack.
+    pub second_networks: Option<Networks>,
     /// How pod packets cross the node network.
     pub encapsulation: Encapsulation,
     /// How pods hang on their node.
@@ -32,6 +31,33 @@ pub struct LabOptions {
     pub api_port: Port,
     /// Pod traffic that leaves the pod network gets the node's address (Calico's natOutgoing).
     pub nat_outgoing: bool,
+    /// What writes the rules of services.
+    pub services: ServiceBackEnd,
+    /// What is odd about it and does no harm.
+    pub odd: BTreeSet<Oddity>,
+}
+
+/// The networks of a lab in one family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Networks {
+    /// What the nodes stand in.
+    pub nodes: Cidr,
+    /// What pods stand in; each node has a /24 of it, of IPv6 a /64.
+    pub pods: Cidr,
+    /// Service addresses: the API is the first, DNS the tenth.
+    pub services: Cidr,
+}
+
+/// What writes the rules of services, and with what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServiceBackEnd {
+    /// kube-proxy's iptables mode by iptables-nft.
+    IptablesNft,
+    /// kube-proxy's iptables mode by iptables-legacy.
+    IptablesLegacy,
+    /// kube-proxy's nftables mode.
+    Nft,
 }
 
 /// How pod packets cross the node network.
@@ -40,6 +66,8 @@ pub struct LabOptions {
 pub enum Encapsulation {
     /// VXLAN on this UDP port.
     Vxlan(Port),
+    /// IP in IP (RFC 2003), between nodes of IPv4.
+    Ipip,
     /// Routed as they are.
     None,
 }
@@ -96,6 +124,30 @@ pub enum OptionsError {
         /// The longest prefix that would do.
         longest: u8,
     },
+    /// Networks of one family beside one of the other.
+    #[error("--{flag} {cidr} is not {family}, as --ip-family says")]
+    Family {
+        /// Which flag.
+        flag: &'static str,
+        /// What it said.
+        cidr: Cidr,
+        /// The family that it should have.
+        family: IpFamily,
+    },
+    /// Dual stack with twice the same family.
+    #[error("dual stack needs networks of both families, and these are {0} twice")]
+    OneFamily(IpFamily),
+    /// What would do harm in this lab.
+    #[error("--odd {oddity} needs {needs}")]
+    NotOdd {
+        /// Which oddity.
+        oddity: Oddity,
+        /// What it needs.
+        needs: &'static str,
+    },
+    /// There is no such device of IPv6 that knows more than one peer.
+    #[error("--encapsulation ipip works with --ip-family ipv4 only")]
+    IpipIsIpv4,
     /// Two networks share addresses.
     #[error("--{a} and --{b} overlap")]
     Overlap {
@@ -104,9 +156,17 @@ pub enum OptionsError {
         /// The other.
         b: &'static str,
     },
-    /// An MTU that IPv4 cannot work with.
+    /// An MTU that no such network has.
     #[error("--mtu {0} is not between 1000 and 9000")]
     Mtu(u32),
+    /// An MTU that IPv6 cannot work with.
+    #[error("--mtu {mtu} is too small: IPv6 needs 1280 bytes in pods, so {} here", 1_280 + taken)]
+    Ipv6Mtu {
+        /// What it said.
+        mtu: u32,
+        /// What the encapsulation takes, and what is odd.
+        taken: u32,
+    },
     /// Two servers on one port of a node.
     #[error("port {0} is used twice: node ports (two in a row), API, responder and overlay must differ")]
     SamePort(Port),
@@ -128,9 +188,8 @@ impl LabOptions {
         }
         Ok(Self {
             nodes: names,
-            node_cidr: Cidr::new([172, 18, 0, 0], 16),
-            pod_cidr: Cidr::new([10, 244, 0, 0], 16),
-            service_cidr: Cidr::new([10, 96, 0, 0], 12),
+            networks: Networks::usual(IpFamily::V4),
+            second_networks: None,
             encapsulation: Encapsulation::Vxlan(Port(4789)),
             pod_network: PodNetwork::Routed,
             mtu: 1_500,
@@ -138,6 +197,8 @@ impl LabOptions {
             node_port: Port(30080),
             api_port: Port(6443),
             nat_outgoing: true,
+            services: ServiceBackEnd::IptablesNft,
+            odd: BTreeSet::new(),
         })
     }
 
@@ -158,41 +219,49 @@ impl LabOptions {
                 return Err(OptionsError::Name { name, why });
             }
         }
-        let networks = [
-            ("node-cidr", self.node_cidr, 24),
-            // A /24 for each node, and the first is left free.
-            (
-                "pod-cidr",
-                self.pod_cidr,
-                24 - u8::try_from((nodes + 1).next_power_of_two().ilog2()).unwrap_or(8),
-            ),
-            ("service-cidr", self.service_cidr, 28),
-        ];
-        for (flag, cidr, longest) in networks {
-            if let Some(why) = cidr.special_use() {
-                return Err(OptionsError::Special { flag, cidr, why });
-            }
-            if cidr.len > longest {
-                return Err(OptionsError::TooSmall {
-                    flag,
-                    cidr,
-                    nodes,
-                    longest,
-                });
-            }
+        for networks in self.families() {
+            networks.check(nodes)?;
         }
-        for (index, (a, first, _)) in networks.iter().enumerate() {
-            if let Some((b, ..)) = networks[index + 1..]
-                .iter()
-                .find(|(_, second, _)| first.overlaps(*second))
-            {
-                return Err(OptionsError::Overlap { a, b });
-            }
+        if let Some(second) = self.second_networks
+            && second.family() == self.networks.family()
+        {
+            return Err(OptionsError::OneFamily(second.family()));
+        }
+        if self.encapsulation == Encapsulation::Ipip
+            && self.families().any(|networks| networks.family() == IpFamily::V6)
+        {
+            return Err(OptionsError::IpipIsIpv4);
         }
         if !(1_000..=9_000).contains(&self.mtu) {
             return Err(OptionsError::Mtu(self.mtu));
         }
+        for networks in self
+            .families()
+            .filter(|networks| networks.family() == IpFamily::V6)
+        {
+            let taken = self.taken_of_mtu(networks.family());
+            // RFC 8200 section 5.
+            if self.mtu - taken < 1_280 {
+                return Err(OptionsError::Ipv6Mtu { mtu: self.mtu, taken });
+            }
+        }
+        oddity::check(self)?;
         self.check_ports()
+    }
+
+    /// The networks of each family that the lab has, that of the agents first.
+    pub fn families(&self) -> impl Iterator<Item = Networks> {
+        [Some(self.networks), self.second_networks].into_iter().flatten()
+    }
+
+    /// What pods have not of the node network's MTU, in bytes.
+    pub(crate) fn taken_of_mtu(&self, family: IpFamily) -> u32 {
+        let odd = if self.odd.contains(&Oddity::SmallPodMtu) {
+            100
+        } else {
+            0
+        };
+        self.encapsulation.overhead(family) + odd
     }
 
     /// All ports that are taken on a node.
@@ -218,6 +287,82 @@ impl LabOptions {
     }
 }
 
+impl Encapsulation {
+    /// What it takes of the MTU, in bytes, between nodes of this family.
+    pub(crate) fn overhead(self, family: IpFamily) -> u32 {
+        let outer = match family {
+            IpFamily::V4 => 20,
+            IpFamily::V6 => 40,
+        };
+        match self {
+            // RFC 7348: UDP 8, VXLAN 8, inner Ethernet 14.
+            Self::Vxlan(_) => outer + 30,
+            Self::Ipip => outer,
+            Self::None => 0,
+        }
+    }
+}
+
+impl Networks {
+    /// Those that most clusters have.
+    pub fn usual(family: IpFamily) -> Self {
+        match family {
+            IpFamily::V4 => Self {
+                nodes: Cidr::v4([172, 18, 0, 0], 16),
+                pods: Cidr::v4([10, 244, 0, 0], 16),
+                services: Cidr::v4([10, 96, 0, 0], 12),
+            },
+            IpFamily::V6 => Self {
+                nodes: Cidr::v6([0xfd00, 0x172, 0x18], 64),
+                pods: Cidr::v6([0xfd00, 0x10, 0x244], 48),
+                services: Cidr::v6([0xfd00, 0x10, 0x96], 112),
+            },
+        }
+    }
+
+    /// Their family.
+    pub fn family(&self) -> IpFamily {
+        self.nodes.family()
+    }
+
+    /// Checks that so many nodes can live in them.
+    fn check(&self, nodes: usize) -> Result<(), OptionsError> {
+        let family = self.family();
+        // A share for each node, and the first is left free.
+        let shares = u8::try_from((nodes + 1).next_power_of_two().ilog2()).unwrap_or(8);
+        let networks = [
+            ("node-cidr", self.nodes, family.width() - 8),
+            ("pod-cidr", self.pods, family.node_share() - shares),
+            ("service-cidr", self.services, family.width() - 4),
+        ];
+        for (flag, cidr, longest) in networks {
+            if cidr.family() != family {
+                return Err(OptionsError::Family { flag, cidr, family });
+            }
+            if let Some(why) = cidr.special_use() {
+                return Err(OptionsError::Special { flag, cidr, why });
+            }
+            if cidr.prefix_len() > longest {
+                return Err(OptionsError::TooSmall {
+                    flag,
+                    cidr,
+                    nodes,
+                    longest,
+                });
+            }
+        }
+        for (index, (a, first, _)) in networks.iter().enumerate() {
+            if let Some((b, ..)) = networks[index + 1..]
+                .iter()
+                .find(|(_, second, _)| first.overlaps(*second))
+            {
+                return Err(OptionsError::Overlap { a, b });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What a name means already where a place of a lab is named, or a flag is expected.
 fn other_meaning(name: &NodeName) -> Option<&'static str> {
     match name.as_str() {
@@ -229,225 +374,5 @@ fn other_meaning(name: &NodeName) -> Option<&'static str> {
     }
 }
 
-/// An IPv4 network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Cidr {
-    base: Ipv4Addr,
-    len: u8,
-}
-
-/// Text that is no IPv4 network.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no IPv4 network such as 10.244.0.0/16")]
-pub struct BadCidr(String);
-
-impl Cidr {
-    /// The address so far from the beginning.
-    pub fn address(self, offset: u32) -> Ipv4Addr {
-        Ipv4Addr::from(u32::from(self.base).wrapping_add(offset))
-    }
-
-    /// The last address but the broadcast.
-    pub fn last(self) -> Ipv4Addr {
-        self.address((u32::MAX >> self.len).saturating_sub(1))
-    }
-
-    /// The /24 with this number.
-    #[must_use]
-    pub fn slash_24(self, number: u32) -> Self {
-        Self {
-            base: self.address(number << 8),
-            len: 24,
-        }
-    }
-
-    /// The prefix length.
-    pub fn prefix_len(self) -> u8 {
-        self.len
-    }
-
-    /// What some of its addresses are for, if machines cannot have them (RFC 6890 and `net/ipv4/fib_frontend.c`).
-    fn special_use(self) -> Option<&'static str> {
-        const SPECIAL: [(Cidr, &str); 5] = [
-            (
-                Cidr::new([0, 0, 0, 0], 8),
-                "0.0.0.0/8 means this network (RFC 791)",
-            ),
-            (Cidr::new([127, 0, 0, 0], 8), "127.0.0.0/8 is loopback (RFC 1122)"),
-            (
-                Cidr::new([169, 254, 0, 0], 16),
-                "169.254.0.0/16 is link-local (RFC 3927)",
-            ),
-            (
-                Cidr::new([224, 0, 0, 0], 4),
-                "224.0.0.0/4 is multicast (RFC 5771)",
-            ),
-            (Cidr::new([240, 0, 0, 0], 4), "240.0.0.0/4 is reserved (RFC 1112)"),
-        ];
-        SPECIAL
-            .into_iter()
-            .find(|(special, _)| self.overlaps(*special))
-            .map(|(_, why)| why)
-    }
-
-    const fn new([a, b, c, d]: [u8; 4], len: u8) -> Self {
-        Self {
-            base: Ipv4Addr::new(a, b, c, d),
-            len,
-        }
-    }
-
-    fn overlaps(self, other: Self) -> bool {
-        let len = self.len.min(other.len);
-        let mask = if len == 0 { 0 } else { u32::MAX << (32 - len) };
-        u32::from(self.base) & mask == u32::from(other.base) & mask
-    }
-}
-
-impl FromStr for Cidr {
-    type Err = BadCidr;
-
-    fn from_str(text: &str) -> Result<Self, BadCidr> {
-        let bad = || BadCidr(text.to_owned());
-        let (base, len) = text.split_once('/').ok_or_else(bad)?;
-        let base: Ipv4Addr = base.parse().map_err(|_| bad())?;
-        let len: u8 = len.parse().map_err(|_| bad())?;
-        if !(1..=30).contains(&len) || u32::from(base) & (u32::MAX >> len) != 0 {
-            return Err(bad());
-        }
-        Ok(Self { base, len })
-    }
-}
-
-impl TryFrom<String> for Cidr {
-    type Error = BadCidr;
-
-    fn try_from(text: String) -> Result<Self, BadCidr> {
-        text.parse()
-    }
-}
-
-impl From<Cidr> for String {
-    fn from(cidr: Cidr) -> Self {
-        cidr.to_string()
-    }
-}
-
-impl fmt::Display for Cidr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.base, self.len)
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_usual_lab_fits_at_any_size() {
-        for nodes in [1, 2, 3, 30, MOST_NODES] {
-            assert_eq!(LabOptions::of_size(nodes).unwrap().check(), Ok(()), "{nodes}");
-        }
-        assert_eq!(LabOptions::of_size(251), Err(OptionsError::NodeCount(251)));
-        assert_eq!(
-            LabOptions::of_size(0).unwrap().check(),
-            Err(OptionsError::NodeCount(0))
-        );
-    }
-
-    #[test]
-    fn what_does_not_fit_is_told() {
-        let usual = LabOptions::of_size(3).unwrap();
-        let with = |change: fn(&mut LabOptions)| {
-            let mut options = usual.clone();
-            change(&mut options);
-            options.check().unwrap_err().to_string()
-        };
-        let cases = [
-            (
-                with(|lab| lab.nodes[0] = lab.nodes[1].clone()),
-                "two nodes are called node-2",
-            ),
-            (
-                with(|lab| lab.pod_cidr = "10.244.0.0/24".parse().unwrap()),
-                "--pod-cidr 10.244.0.0/24 is too small",
-            ),
-            (
-                with(|lab| lab.service_cidr = "10.244.0.0/20".parse().unwrap()),
-                "--pod-cidr and --service-cidr overlap",
-            ),
-            (with(|lab| lab.mtu = 9_001), "--mtu 9001"),
-            (with(|lab| lab.api_port = Port(30081)), "port 30081 is used twice"),
-            (
-                with(|lab| lab.nodes[1] = "fabric".parse().unwrap()),
-                "a node of a lab cannot be called fabric: that is the place between the nodes",
-            ),
-            (
-                with(|lab| lab.nodes[1] = "all".parse().unwrap()),
-                "cannot be called all",
-            ),
-            (
-                with(|lab| lab.nodes[1] = "..".parse().unwrap()),
-                "cannot be called ..",
-            ),
-            (
-                with(|lab| lab.nodes[1] = "-v".parse().unwrap()),
-                "it looks like a flag",
-            ),
-            (with(|lab| lab.node_port = Port(65_535)), "port 0"),
-        ];
-        for (said, expected) in cases {
-            assert!(said.contains(expected), "{said}");
-        }
-    }
-
-    #[test]
-    fn machines_have_no_special_addresses() {
-        for special in [
-            "0.0.0.0/8",
-            "0.0.0.0/1",
-            "127.0.0.0/8",
-            "127.8.0.0/16",
-            "169.254.0.0/16",
-            "224.0.0.0/8",
-            "240.0.0.0/8",
-            "192.0.0.0/2",
-        ] {
-            let cidr: Cidr = special.parse().unwrap();
-            for flag in ["node-cidr", "pod-cidr", "service-cidr"] {
-                let mut lab = LabOptions::of_size(3).unwrap();
-                *match flag {
-                    "node-cidr" => &mut lab.node_cidr,
-                    "pod-cidr" => &mut lab.pod_cidr,
-                    _ => &mut lab.service_cidr,
-                } = cidr;
-                let said = lab.check().map_err(|error| error.to_string());
-                let expected = format!("--{flag} {special} cannot be used: ");
-                assert!(
-                    matches!(&said, Err(said) if said.starts_with(&expected)),
-                    "{said:?}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn networks_are_read_strictly() {
-        for bad in [
-            "",
-            "10.0.0.0",
-            "10.0.0.1/24",
-            "10.0.0.0/31",
-            "10.0.0.0/0",
-            "fd00::/64",
-            "10.0.0.0/x",
-        ] {
-            assert!(bad.parse::<Cidr>().is_err(), "{bad}");
-        }
-        let cidr: Cidr = "10.244.0.0/16".parse().unwrap();
-        assert_eq!(cidr.to_string(), "10.244.0.0/16");
-        assert_eq!(cidr.slash_24(3).address(20), Ipv4Addr::new(10, 244, 3, 20));
-        assert_eq!(cidr.last(), Ipv4Addr::new(10, 244, 255, 254));
-    }
-}
+mod tests;

@@ -26,21 +26,16 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    /// Opens all sockets and starts to serve.
-    pub(crate) fn start(topology: &Topology, spaces: &Spaces) -> Result<Self, LabError> {
+    /// Opens all sockets and starts to serve, in each family.
+    pub(crate) fn start(views: &[Topology], spaces: &Spaces) -> Result<Self, LabError> {
         let mut by_space: BTreeMap<Space, Vec<AbortHandle>> = BTreeMap::new();
         let failed = |what| move |source| LabError::Server { what, source };
-        let zone = dns::zone(topology).map_err(failed("DNS zone"))?;
+        let zone = dns::zone(views).map_err(failed("DNS zone"))?;
         // Names and handshakes on different threads: a handshake is long, and a name must not wait for it.
         let names = ServerThread::start("lab-dns", |_inside| {
-            for (node, pod) in topology.pods(Role::Dns) {
+            for (node, pod) in views.iter().flat_map(|view| view.pods(Role::Dns)) {
                 let space = Space::of_pod(node, pod);
-                let (udp, tcp) = sockets(
-                    spaces,
-                    space,
-                    SocketAddr::new(pod.address.into(), 53),
-                    "DNS server",
-                )?;
+                let (udp, tcp) = sockets(spaces, space, SocketAddr::new(pod.address, 53), "DNS server")?;
                 let server = dns::serve(zone.clone(), udp, tcp).map_err(failed("DNS server"))?;
                 by_space.entry(space).or_default().push(server);
             }
@@ -48,17 +43,19 @@ impl Servers {
         })?;
         let mut echo = Vec::new();
         let streams = ServerThread::start("lab-streams", |_inside| {
-            for (node, pod) in topology.pods(Role::Backend) {
-                let address = SocketAddr::new(pod.address.into(), BACKEND_PORT.0);
+            for (node, pod) in views.iter().flat_map(|view| view.pods(Role::Backend)) {
+                let address = SocketAddr::new(pod.address, BACKEND_PORT.0);
                 let (udp, tcp) = sockets(spaces, Space::of_pod(node, pod), address, "backend")?;
                 backend::accept(tcp).map_err(failed("backend"))?;
                 echo.push(backend::Echo::start(udp).map_err(failed("backend"))?);
             }
-            if let Some(node) = topology.nodes.first() {
-                let space = Space::of_node(node);
-                let (_, tcp) = sockets(spaces, space, topology.api_endpoint().into(), "API server")?;
-                let server = api::serve(topology, tcp).map_err(failed("API server"))?;
-                by_space.entry(space).or_default().push(server);
+            for view in views {
+                if let Some(node) = view.nodes.first() {
+                    let space = Space::of_node(node);
+                    let (_, tcp) = sockets(spaces, space, view.api_endpoint(), "API server")?;
+                    let server = api::serve(views, tcp).map_err(failed("API server"))?;
+                    by_space.entry(space).or_default().push(server);
+                }
             }
             Ok(())
         })?;

@@ -1,19 +1,22 @@
 //! Who stands where: nodes and pods with their addresses, pure.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use mesh_proto::{NodeName, Port};
 use serde::{Deserialize, Serialize};
 
-use crate::options::{Encapsulation, LabOptions};
+use crate::cidr::{Cidr, IpFamily};
+use crate::options::{LabOptions, Networks};
 
-/// A lab's nodes and pods.
+/// A lab's nodes and pods, as one family of addresses sees them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Topology {
     /// What it was made from.
     pub options: LabOptions,
     /// Its nodes, in order.
     pub nodes: Vec<Node>,
+    /// Whether this is the view of the family that agents do not use.
+    pub is_second: bool,
 }
 
 /// A node.
@@ -21,12 +24,12 @@ pub struct Topology {
 pub struct Node {
     /// Its name.
     pub name: NodeName,
-    /// From 1; its /24 of the pod network has this number.
+    /// From 1; its share of the pod network has this number.
     pub number: u32,
     /// On the node network.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// Its overlay device's, or, without one, its bridge's.
-    pub overlay: Ipv4Addr,
+    pub overlay: IpAddr,
     /// Its pods.
     pub pods: Vec<Pod>,
 }
@@ -37,7 +40,7 @@ pub struct Pod {
     /// What runs in it.
     pub role: Role,
     /// On the pod network.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
 }
 
 /// What runs in a pod.
@@ -69,7 +72,7 @@ pub const BACKEND_PORT: Port = Port(8080);
 pub const API_NAME: &str = "kubernetes.default.svc.cluster.local";
 
 impl Topology {
-    /// Lays a lab out. The options must have been checked.
+    /// Lays a lab out, with the addresses of its first family. The options must have been checked.
     pub fn of(options: &LabOptions) -> Self {
         let count = options.nodes.len();
         // DNS on two nodes, where there are two: the first and the last. Backends on the second.
@@ -79,7 +82,7 @@ impl Topology {
             .zip(&options.nodes)
             .enumerate()
             .map(|(index, (number, name))| {
-                let pods = options.pod_cidr.slash_24(number);
+                let pods = options.networks.pods.node_share(number);
                 let mut roles = vec![Role::Agent];
                 if dns.contains(&index) {
                     roles.push(Role::Dns);
@@ -94,34 +97,59 @@ impl Topology {
                 Node {
                     name: name.clone(),
                     number,
-                    address: options.node_cidr.address(number),
-                    overlay: pods.address(0),
+                    address: options.networks.nodes.address(number),
+                    overlay: overlay_address(pods),
                     pods: roles.into_iter().map(pod).collect(),
                 }
             });
         Self {
             options: options.clone(),
             nodes: nodes.collect(),
+            is_second: false,
         }
     }
 
+    /// The same nodes and pods in each family that the lab has, that of the agents first.
+    pub fn views(&self) -> Vec<Self> {
+        let second = self.options.second_networks.map(|networks| Self {
+            options: self.options.clone(),
+            is_second: true,
+            ..Self::of(&LabOptions {
+                networks,
+                ..self.options.clone()
+            })
+        });
+        std::iter::once(self.clone()).chain(second).collect()
+    }
+
+    /// The networks that its addresses are of.
+    pub fn networks(&self) -> Networks {
+        match self.options.second_networks {
+            Some(second) if self.is_second => second,
+            _ => self.options.networks,
+        }
+    }
+
+    /// The family of its addresses.
+    pub fn family(&self) -> IpFamily {
+        self.networks().family()
+    }
+
     /// The API's ClusterIP.
-    pub fn api(&self) -> SocketAddrV4 {
-        SocketAddrV4::new(self.options.service_cidr.address(1), 443)
+    pub fn api(&self) -> SocketAddr {
+        SocketAddr::new(self.networks().services.address(1), 443)
     }
 
     /// Where the API server stands: on the first node.
-    pub fn api_endpoint(&self) -> SocketAddrV4 {
-        let address = self
-            .nodes
-            .first()
-            .map_or(Ipv4Addr::UNSPECIFIED, |node| node.address);
-        SocketAddrV4::new(address, self.options.api_port.0)
+    pub fn api_endpoint(&self) -> SocketAddr {
+        let first = self.nodes.first();
+        let address = first.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |node| node.address);
+        SocketAddr::new(address, self.options.api_port.0)
     }
 
     /// The DNS service's ClusterIP.
-    pub fn dns(&self) -> Ipv4Addr {
-        self.options.service_cidr.address(10)
+    pub fn dns(&self) -> IpAddr {
+        self.networks().services.address(10)
     }
 
     /// NodePorts: policy Cluster, then Local.
@@ -146,31 +174,34 @@ impl Topology {
     }
 
     /// The node network's gateway.
-    pub fn gateway(&self) -> Ipv4Addr {
-        self.options.node_cidr.last()
+    pub fn gateway(&self) -> IpAddr {
+        self.networks().nodes.last()
     }
 
-    /// The MTU of pods, in bytes.
+    /// A node's share of the pod network.
+    pub fn pods_of(&self, node: &Node) -> Cidr {
+        self.networks().pods.node_share(node.number)
+    }
+
+    /// The address of a node's bridge, where pods hang on one.
+    pub fn bridge_address(&self, node: &Node) -> IpAddr {
+        self.pods_of(node).address(1)
+    }
+
+    /// The MTU of pods, in bytes: what is left by the encapsulation of each family.
     pub fn pod_mtu(&self) -> u32 {
-        match self.options.encapsulation {
-            // RFC 7348: outer Ethernet is not counted; IP 20, UDP 8, VXLAN 8, inner Ethernet 14.
-            Encapsulation::Vxlan(_) => self.options.mtu - 50,
-            Encapsulation::None => self.options.mtu,
-        }
+        let families = self.options.families();
+        let taken = families.map(|networks| self.options.taken_of_mtu(networks.family()));
+        self.options.mtu - taken.max().unwrap_or(0)
+    }
+
+    /// The MTU of the overlay's device, in bytes.
+    pub(crate) fn overlay_mtu(&self) -> u32 {
+        self.options.mtu - self.options.encapsulation.overhead(self.family())
     }
 }
 
 impl Node {
-    /// The network of its pods.
-    pub fn pod_network(&self, options: &LabOptions) -> crate::options::Cidr {
-        options.pod_cidr.slash_24(self.number)
-    }
-
-    /// The bridge's address, where pods hang on one.
-    pub fn bridge_address(&self, options: &LabOptions) -> Ipv4Addr {
-        self.pod_network(options).address(1)
-    }
-
     /// Its device on the fabric's bridge.
     pub fn fabric_port(&self) -> String {
         format!("port-{}", self.number)
@@ -181,10 +212,21 @@ impl Node {
         mac(0x0a, self.number)
     }
 
-    /// The MAC address of its overlay device.
+    /// The MAC address of its overlay device: with dual stack there is one for each family.
     pub fn overlay_mac(&self) -> String {
-        mac(0x0b, self.number)
+        match self.address {
+            IpAddr::V4(_) => mac(0x0b, self.number),
+            IpAddr::V6(_) => mac(0x0c, self.number),
+        }
     }
+}
+
+/// The first of a node's pod addresses; of IPv6 that is the anycast address of routers (RFC 4291 section 2.6.1).
+fn overlay_address(pods: Cidr) -> IpAddr {
+    pods.address(match pods.family() {
+        IpFamily::V4 => 0,
+        IpFamily::V6 => 0x100,
+    })
 }
 
 /// A locally administered address (IEEE 802): stable, so that entries can be permanent.
@@ -219,5 +261,46 @@ mod tests {
         let topology = Topology::of(&LabOptions::of_size(1).unwrap());
         let roles: Vec<Role> = topology.nodes[0].pods.iter().map(|pod| pod.role).collect();
         assert_eq!(roles, [Role::Agent, Role::Dns, Role::Backend]);
+    }
+
+    #[test]
+    fn dual_stack_is_the_same_lab_seen_twice() {
+        let mut options = LabOptions::of_size(3).unwrap();
+        options.second_networks = Some(Networks::usual(IpFamily::V6));
+        let views = Topology::of(&options).views();
+        let [four, six] = &views[..] else {
+            panic!("a view for each family");
+        };
+        assert_eq!(four, &Topology::of(&options));
+        assert_eq!((four.family(), six.family()), (IpFamily::V4, IpFamily::V6));
+        assert_eq!(six.api().to_string(), "[fd00:10:96::1]:443");
+        assert_eq!(six.dns().to_string(), "fd00:10:96::a");
+        assert_eq!(six.api_endpoint().to_string(), "[fd00:172:18::1]:6443");
+        for (a, b) in four.nodes.iter().zip(&six.nodes) {
+            assert_eq!((&a.name, a.number), (&b.name, b.number));
+            let roles = |node: &Node| node.pods.iter().map(|pod| pod.role).collect::<Vec<_>>();
+            assert_eq!(roles(a), roles(b));
+            assert!(b.pods.iter().all(|pod| six.pods_of(b).contains(pod.address)));
+            assert_ne!(a.overlay_mac(), b.overlay_mac());
+        }
+        assert_eq!(Topology::of(&LabOptions::of_size(3).unwrap()).views().len(), 1);
+    }
+
+    #[test]
+    fn no_two_addresses_of_a_node_are_the_same() {
+        for family in [IpFamily::V4, IpFamily::V6] {
+            let mut options = LabOptions::of_size(250).unwrap();
+            options.networks = Networks::usual(family);
+            let topology = Topology::of(&options);
+            let mut all = vec![topology.gateway()];
+            for node in &topology.nodes {
+                all.extend([node.address, node.overlay, topology.bridge_address(node)]);
+                all.extend(node.pods.iter().map(|pod| pod.address));
+            }
+            let count = all.len();
+            all.sort();
+            all.dedup();
+            assert_eq!(all.len(), count, "{family}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
-use mesh_lab::FAULTS;
+use mesh_lab::{Key, faults as kinds};
 
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
@@ -42,23 +42,22 @@ fn table() -> String {
     let mut text = String::from(
         "A fault is given as NAME[:KEY=VALUE,...], for example --fault mtu-blackhole:node=node-2,size=1400\n",
     );
-    for kind in FAULTS {
+    for kind in kinds() {
         let _ = writeln!(text, "\n{}\n    {}", kind.cause, kind.meaning);
-        for (key, says) in kind.keys {
-            let _ = writeln!(text, "      {key:<10} {says}");
+        for key in kind.keys {
+            let _ = writeln!(text, "      {:<10} {}", key.name, key.expects());
+            let _ = writeln!(text, "      {:<10} {}", "", key.says);
         }
     }
     text
 }
 
 fn json() -> serde_json::Value {
-    let keys = |keys: &[(&str, &str)]| {
-        keys.iter()
-            .map(|(key, says)| serde_json::json!({"key": key, "says": says}))
-            .collect::<Vec<_>>()
-    };
-    FAULTS
-        .iter()
-        .map(|kind| serde_json::json!({"name": kind.cause, "keys": keys(kind.keys), "meaning": kind.meaning}))
+    let key = |key: &Key| serde_json::json!({"key": key.name, "expects": key.expects(), "says": key.says});
+    kinds()
+        .map(|kind| {
+            let keys: Vec<_> = kind.keys.iter().map(key).collect();
+            serde_json::json!({"name": kind.cause, "keys": keys, "meaning": kind.meaning})
+        })
         .collect()
 }

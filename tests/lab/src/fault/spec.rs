@@ -5,28 +5,32 @@ use std::str::FromStr;
 
 use mesh_proto::Cause;
 
-use super::allowed::Allowed;
-use super::{FAULTS, Fault, FaultKind};
-use crate::options::Encapsulation;
+use super::exclusion;
+use super::nearest::nearest;
+use super::values::Values;
+use super::{Fault, FaultKind, faults};
 use crate::topology::Topology;
 
 /// A fault as it was spelled, not yet set into a lab.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FaultSpec {
-    kind: FaultKind,
-    values: BTreeMap<String, String>,
+    kind: &'static FaultKind,
+    values: BTreeMap<&'static str, String>,
 }
 
 /// A fault that cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FaultError {
     /// No such fault.
-    #[error("no fault is called {name:?}{}; `mesh lab faults` lists them", did_you_mean(guess.as_deref()))]
+    #[error(
+        "no fault is called {name:?}{}; `mesh lab faults` lists them",
+        did_you_mean(near)
+    )]
     Unknown {
         /// What was asked for.
         name: String,
         /// What may have been meant.
-        guess: Option<String>,
+        near: Vec<String>,
     },
     /// Not `key=value`.
     #[error("{fault}: {part:?} is not key=value")]
@@ -37,26 +41,40 @@ pub enum FaultError {
         part: String,
     },
     /// A key that it does not take, or twice.
-    #[error("{fault} takes no {key:?}{}", if keys.is_empty() { String::new() } else { format!("; it takes {keys}") })]
+    #[error("{fault} takes no {key:?}{}{}", did_you_mean(near), if keys.is_empty() { String::new() } else { format!("; it takes {keys}") })]
     Key {
         /// Which fault.
         fault: Cause,
         /// Which key.
         key: String,
+        /// What may have been meant.
+        near: Vec<String>,
         /// Those that it takes.
         keys: String,
     },
+    /// A key that it takes only beside a certain value of another.
+    #[error("{fault} takes {key:?} only with {with}")]
+    OutOfPlace {
+        /// Which fault.
+        fault: Cause,
+        /// Which key.
+        key: &'static str,
+        /// What it goes with.
+        with: String,
+    },
     /// A value that it does not take.
-    #[error("{fault}: {key}={}: expected {expected}", value.escape_debug())]
+    #[error("{fault}: {key}={}: expected {expected}{}", value.escape_debug(), did_you_mean(near))]
     Value {
         /// Which fault.
         fault: Cause,
         /// Of which key.
-        key: String,
+        key: &'static str,
         /// The value.
         value: String,
         /// What would do.
         expected: String,
+        /// What may have been meant.
+        near: Vec<String>,
     },
     /// The lab has not what it takes.
     #[error("{fault} needs {needs}")]
@@ -64,14 +82,25 @@ pub enum FaultError {
         /// Which fault.
         fault: Cause,
         /// What it needs.
-        needs: &'static str,
+        needs: String,
+    },
+    /// Two faults that cannot be together.
+    #[error("{first} and {second} exclude each other: {why}")]
+    Exclude {
+        /// One.
+        first: String,
+        /// The other.
+        second: String,
+        /// Why.
+        why: String,
     },
 }
 
-fn did_you_mean(guess: Option<&str>) -> String {
-    guess
-        .map(|guess| format!("; did you mean {guess}?"))
-        .unwrap_or_default()
+fn did_you_mean(near: &[String]) -> String {
+    match near {
+        [] => String::new(),
+        near => format!("; did you mean {}?", near.join(" or ")),
+    }
 }
 
 impl FromStr for FaultSpec {
@@ -79,11 +108,12 @@ impl FromStr for FaultSpec {
 
     fn from_str(text: &str) -> Result<Self, FaultError> {
         let (name, rest) = text.split_once(':').unwrap_or((text, ""));
-        let found = FAULTS.iter().find(|kind| kind.cause.to_string() == name);
-        let kind = *found.ok_or_else(|| FaultError::Unknown {
-            name: name.to_owned(),
-            guess: nearest(name),
-        })?;
+        let kind = faults()
+            .find(|kind| kind.cause.name() == name)
+            .ok_or_else(|| FaultError::Unknown {
+                name: name.to_owned(),
+                near: nearest(name, faults().map(|kind| kind.cause.name())),
+            })?;
         let mut values = BTreeMap::new();
         for part in rest.split(',').filter(|part| !part.is_empty()) {
             let pair = part.split_once('=').filter(|(_, value)| !value.is_empty());
@@ -91,89 +121,90 @@ impl FromStr for FaultSpec {
                 fault: kind.cause,
                 part: part.to_owned(),
             })?;
-            let known = kind.keys.iter().any(|(known, _)| *known == key);
-            if !known || values.insert(key.to_owned(), value.to_owned()).is_some() {
-                let keys: Vec<&str> = kind.keys.iter().map(|(key, _)| *key).collect();
-                return Err(FaultError::Key {
+            let names = || kind.keys.iter().map(|key| key.name);
+            let bad = |near| {
+                let names: Vec<&str> = names().collect();
+                let keys = if names.is_empty() {
+                    String::new()
+                } else {
+                    format!("{}, each once", names.join(", "))
+                };
+                FaultError::Key {
                     fault: kind.cause,
                     key: key.to_owned(),
-                    keys: format!("{}, each once", keys.join(", ")),
-                });
+                    near,
+                    keys,
+                }
+            };
+            let known = names().find(|name| *name == key);
+            let known = known.ok_or_else(|| bad(nearest(key, names())))?;
+            if values.insert(known, value.to_owned()).is_some() {
+                return Err(bad(Vec::new()));
             }
         }
         Ok(Self { kind, values })
     }
 }
 
-/// The fault whose name shares the longest beginning, or any word.
-fn nearest(name: &str) -> Option<String> {
-    let shared = |other: &str| {
-        name.chars()
-            .zip(other.chars())
-            .take_while(|(a, b)| a == b)
-            .count()
-    };
-    let names = FAULTS.iter().map(|kind| kind.cause.to_string());
-    let best = names
-        .clone()
-        .max_by_key(|other| shared(other))
-        .filter(|other| shared(other) >= 3);
-    best.or_else(|| {
-        let mut names = names;
-        names.find(|other| name.split('-').any(|word| word.len() > 2 && other.contains(word)))
-    })
-}
-
 impl FaultSpec {
     /// Sets the fault into a lab: checks its values, and fills in what was left out.
     pub fn in_lab(&self, topology: &Topology) -> Result<Fault, FaultError> {
-        let mut fault = Fault {
-            cause: self.kind.cause,
-            values: self.values.clone(),
+        let cause = self.kind.cause;
+        let mut values = Values::new();
+        for key in self.kind.keys {
+            let given = self.values.get(key.name);
+            if let Some(with) = key.out_of_place(&values) {
+                if given.is_some() {
+                    let key = key.name;
+                    return Err(FaultError::OutOfPlace {
+                        fault: cause,
+                        key,
+                        with,
+                    });
+                }
+                continue;
+            }
+            let value = match given {
+                Some(text) => {
+                    let read = key.read(text, &values, topology);
+                    Some(read.map_err(|expected| FaultError::Value {
+                        fault: cause,
+                        key: key.name,
+                        value: text.clone(),
+                        near: nearest(text, expected.list.iter().map(String::as_str)),
+                        expected: expected.to_string(),
+                    })?)
+                }
+                None => key.usual(&values, topology),
+            };
+            if let Some(value) = value {
+                values.insert(key.name, value);
+            }
+        }
+        let fault = Fault {
+            kind: self.kind,
+            values,
         };
-        if let Some(needs) = needs(&fault, topology) {
-            return Err(FaultError::Needs {
-                fault: fault.cause,
-                needs,
-            });
+        match self
+            .kind
+            .needs
+            .iter()
+            .find_map(|need| need.missing(&fault, topology))
+        {
+            Some(needs) => Err(FaultError::Needs { fault: cause, needs }),
+            None => Ok(fault),
         }
-        for (key, _) in self.kind.keys {
-            if !fault.has(key)
-                && let Some(value) = fault.default_of(key, topology)
-            {
-                fault.values.insert((*key).to_owned(), value);
-            }
-            let allowed = Allowed::of(&fault, key, topology);
-            if fault.has(key) && !allowed.takes(fault.value(key)) {
-                return Err(FaultError::Value {
-                    fault: fault.cause,
-                    key: (*key).to_owned(),
-                    value: fault.value(key).to_owned(),
-                    expected: allowed.to_string(),
-                });
-            }
-        }
-        Ok(fault)
     }
-}
 
-fn needs(fault: &Fault, topology: &Topology) -> Option<&'static str> {
-    let has_overlay = matches!(topology.options.encapsulation, Encapsulation::Vxlan(_));
-    match fault.cause {
-        Cause::OverlayPortBlocked
-        | Cause::OverlayPortMismatch
-        | Cause::OverlayDeviceDown
-        | Cause::OverlayPeerStale
-            if !has_overlay =>
-        {
-            Some("an overlay (--encapsulation vxlan)")
-        }
-        Cause::UnderlayDropsPods if has_overlay => Some("a lab without an overlay (--encapsulation none)"),
-        Cause::NodePartitioned | Cause::OverlayPeerStale | Cause::NeighbourStale | Cause::OneWayLoss
-            if topology.nodes.len() < 2 =>
-        {
-            Some("two nodes or more")
-        }
-        _ => None,
+    /// Sets faults into a lab, all at once: none may exclude another.
+    pub fn all_in_lab(specs: &[Self], topology: &Topology) -> Result<Vec<Fault>, FaultError> {
+        let mut faults: Vec<Fault> = specs
+            .iter()
+            .map(|spec| spec.in_lab(topology))
+            .collect::<Result<_, _>>()?;
+        exclusion::check(&faults, topology)?;
+        // What others write into service rules must not stand there after they are gone.
+        faults.sort_by_key(|fault| fault.cause() == Cause::KubeProxyMissing);
+        Ok(faults)
     }
 }

@@ -17,8 +17,8 @@ use crate::topology::{API_NAME, Topology};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Serves on the current runtime.
-pub(super) fn serve(topology: &Topology, tcp: TcpListener) -> io::Result<AbortHandle> {
-    let acceptor = TlsAcceptor::from(Arc::new(config(topology)?));
+pub(super) fn serve(views: &[Topology], tcp: TcpListener) -> io::Result<AbortHandle> {
+    let acceptor = TlsAcceptor::from(Arc::new(config(views)?));
     let tcp = tokio::net::TcpListener::from_std(tcp)?;
     let task = tokio::spawn(async move {
         loop {
@@ -36,12 +36,9 @@ pub(super) fn serve(topology: &Topology, tcp: TcpListener) -> io::Result<AbortHa
     Ok(task.abort_handle())
 }
 
-fn config(topology: &Topology) -> io::Result<ServerConfig> {
-    let names = vec![
-        API_NAME.to_owned(),
-        "kubernetes".to_owned(),
-        topology.api().ip().to_string(),
-    ];
+fn config(views: &[Topology]) -> io::Result<ServerConfig> {
+    let mut names = vec![API_NAME.to_owned(), "kubernetes".to_owned()];
+    names.extend(views.iter().map(|view| view.api().ip().to_string()));
     let signed = rcgen::generate_simple_self_signed(names).map_err(io::Error::other)?;
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(signed.signing_key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());

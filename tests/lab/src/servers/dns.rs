@@ -1,12 +1,12 @@
 //! The lab's DNS: one zone with the name of the API service.
 
 use std::io;
-use std::net::{TcpListener, UdpSocket};
+use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hickory_proto::rr::rdata::{A, SOA};
+use hickory_proto::rr::rdata::{A, AAAA, SOA};
 use hickory_proto::rr::{Name, RData, Record};
 use hickory_server::Server;
 use hickory_server::net::runtime::TokioRuntimeProvider;
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const ANSWERS: usize = 32;
 
 /// The zone that all servers share.
-pub(super) fn zone(topology: &Topology) -> io::Result<Arc<dyn ZoneHandler>> {
+pub(super) fn zone(views: &[Topology]) -> io::Result<Arc<dyn ZoneHandler>> {
     let name = |text: &str| Name::from_str(text).map_err(io::Error::other);
     let origin = name("cluster.local.")?;
     let mut zone: InMemoryZoneHandler<TokioRuntimeProvider> =
@@ -38,12 +38,14 @@ pub(super) fn zone(topology: &Topology) -> io::Result<Arc<dyn ZoneHandler>> {
         5,
     );
     zone.upsert_mut(Record::from_rdata(origin, TTL, RData::SOA(soa)), 1);
-    let api = Record::from_rdata(
-        name(&format!("{API_NAME}."))?,
-        TTL,
-        RData::A(A(*topology.api().ip())),
-    );
-    zone.upsert_mut(api, 1);
+    for view in views {
+        let address = match view.api().ip() {
+            IpAddr::V4(address) => RData::A(A(address)),
+            IpAddr::V6(address) => RData::AAAA(AAAA(address)),
+        };
+        let api = Record::from_rdata(name(&format!("{API_NAME}."))?, TTL, address);
+        zone.upsert_mut(api, 1);
+    }
     Ok(Arc::new(zone))
 }
 
