@@ -3,7 +3,7 @@
 mod absent;
 pub(crate) use self::absent::{nodes_down, why_absent};
 mod starved;
-pub(crate) use self::starved::starved;
+pub(crate) use self::starved::{loses_by_itself, starved};
 
 use mesh_proto::{CellReason, CellState, Observation, ProbeKind, Reason};
 
@@ -116,10 +116,22 @@ fn judge_tries(kind: ProbeKind, seen: &Observation) -> Judged {
     }
 }
 
-/// Far slower than its peers: so far that no jitter of a busy machine explains it.
+/// Far slower than its peers: so far that no jitter of a busy machine explains it. One slow answer is no median, and an agent
+/// that woke up late itself measures its own machine.
 fn slow_among_peers(matrix: &Matrix, judged: &mut [Judged]) {
     const TIMES_THE_MEDIAN: u32 = 20;
     const AT_LEAST_US: u32 = 500_000;
+    const LEAST_ANSWERS: u32 = 3;
+    let counts = |number: usize| {
+        let from = matrix.round().cells()[number].from;
+        let awake = matrix
+            .agent(from)
+            .is_none_or(|record| record.starvation.late_wakeups == 0);
+        awake
+            && matrix.observations()[number]
+                .as_ref()
+                .is_some_and(|seen| seen.received >= LEAST_ANSWERS)
+    };
     for kind in ProbeKind::ALL {
         let of_kind = |number: &usize| matrix.round().cells()[*number].kind == *kind;
         let medians: Vec<(usize, u32)> = (0..judged.len())
@@ -133,7 +145,7 @@ fn slow_among_peers(matrix: &Matrix, judged: &mut [Judged]) {
         };
         let limit = median.saturating_mul(TIMES_THE_MEDIAN).max(AT_LEAST_US);
         for (number, p50) in medians {
-            if p50 > limit && judged[number].state == CellState::Reachable {
+            if p50 > limit && judged[number].state == CellState::Reachable && counts(number) {
                 judged[number].state = CellState::Degraded;
             }
         }

@@ -1,6 +1,7 @@
 //! A pretended cluster for tests: a roster of any size, and faults that decide each probe's fate by what packets do,
 //! not by the localiser's model of paths.
 
+pub(crate) mod kernel;
 mod lossy;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -176,6 +177,7 @@ impl World {
                 address: IpAddr::V4(Ipv4Addr::new(10, 96, 0, 10)),
                 name: "kubernetes.default.svc.cluster.local".to_owned(),
                 endpoints: vec![backend(0, 20), backend(self.names.len() - 1, 20)],
+                endpoint_port: Port(53),
             }),
             node_ports: vec![
                 node_port(Protocol::Tcp, TrafficPolicy::Cluster, 30080),
@@ -190,16 +192,7 @@ impl World {
 
     /// Runs a round in the pretended cluster.
     pub(crate) fn run(&self) -> Report {
-        self.matrix().into_report(RunInfo {
-            id: "test".to_owned(),
-            ground: Ground::Lab,
-            started: String::new(),
-            finished: String::new(),
-            strict: false,
-            all_cells: true,
-            interrupted: false,
-            notes: Vec::new(),
-        })
+        self.matrix().into_report(run_info())
     }
 
     pub(crate) fn matrix(&self) -> Matrix {
@@ -333,10 +326,12 @@ impl World {
                     (fate, _) => fate,
                 }
             }
-            Target::NodePort { node: on, .. } => {
+            Target::NodePort { node: on, service } => {
                 let on = self.number(on);
+                // The second service's policy is Local: a node asks its own backend only.
+                let backend = if *service == 1 { on } else { self.second() };
                 match leg(node, plane, on, Plane::Host) {
-                    Fate::Passes => leg(on, Plane::Host, self.second(), Plane::Pod),
+                    Fate::Passes => leg(on, Plane::Host, backend, Plane::Pod),
                     fate => fate,
                 }
             }
@@ -353,10 +348,29 @@ impl World {
     }
 }
 
-/// Facts of a host that say so much of its forwarding.
+/// A run that nothing is known of.
+pub(crate) fn run_info() -> RunInfo {
+    RunInfo {
+        id: "test".to_owned(),
+        ground: Ground::Lab,
+        started: String::new(),
+        finished: String::new(),
+        strict: false,
+        all_cells: true,
+        interrupted: false,
+        notes: Vec::new(),
+    }
+}
+
+/// Facts of a host that say so much of its forwarding, and nothing of its firewall.
 pub(crate) fn forwards(value: &str) -> HostFacts {
+    let missing = [mesh_proto::NFTABLES_RULES, mesh_proto::LEGACY_RULES].map(|what| mesh_proto::Missing {
+        what: what.to_owned(),
+        why: "no CAP_NET_ADMIN".to_owned(),
+    });
     HostFacts {
         sysctls: [("net.ipv4.ip_forward".to_owned(), value.to_owned())].into(),
+        missing: missing.to_vec(),
         ..HostFacts::default()
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use mesh_proto::{AgentIndex, CellReason, NodeName, Observation, Reason};
+use mesh_proto::{AgentIndex, CellReason, NodeName, Observation, Plane, Reason};
 
 use super::Judged;
 use crate::Presence;
@@ -21,9 +21,20 @@ pub(super) fn settle(matrix: &Matrix, judged: &mut [Judged]) {
             .agent(cell.from)
             .map(|agent| &agent.key.node);
         let ends = [from, node_of_target(matrix, cell)].into_iter().flatten();
-        let has_left = ends.chain(behind(matrix, cell)).any(|node| matrix.has_left(node));
+        let has_left = ends
+            .chain(matrix.round().nodes_behind(&cell.target))
+            .any(|node| matrix.has_left(node));
         if has_left && judged[number].seen().is_some() {
             judged[number] = Judged::unknown(format!("nobody stands there to answer: {LEFT}"));
+        }
+        if let Some(missing) = missing_backend(matrix, cell, &down)
+            && judged[number].seen().is_some()
+            && !judged[number].came_through()
+        {
+            judged[number] = Judged::unknown(format!(
+                "an agent that the service sends to is not there to answer: {}",
+                why_absent(matrix, missing)
+            ));
         }
         let Target::Agent(to) = cell.target else { continue };
         let Some(agent) = matrix.round().roster().agent(to) else {
@@ -39,6 +50,21 @@ pub(super) fn settle(matrix: &Matrix, judged: &mut [Judged]) {
             ));
         }
     }
+}
+
+/// An agent behind a NodePort that does not take part: the service sends to it all the same, and it answers nobody. One on a
+/// node that is down is that node's matter.
+fn missing_backend(matrix: &Matrix, cell: &PlannedCell, down: &BTreeSet<NodeName>) -> Option<AgentIndex> {
+    let Target::NodePort { service, .. } = cell.target else {
+        return None;
+    };
+    let roster = matrix.round().roster();
+    let mut backends = roster.cluster.node_ports.get(service)?.backends.iter();
+    backends.find_map(|backend| {
+        let (index, agent) = roster.find(&backend.node, Plane::Pod)?;
+        let is_missing = agent.address == Some(backend.address) && !matrix.stands(index);
+        (is_missing && !down.contains(&backend.node)).then_some(index)
+    })
 }
 
 /// Nodes of which no agent's link answers, and of which nothing answered anybody who tried.
@@ -103,33 +129,6 @@ fn node_of_target<'a>(matrix: &'a Matrix, cell: &'a PlannedCell) -> Option<&'a N
     }
 }
 
-/// The nodes that a service's endpoints stand on.
-fn behind<'a>(matrix: &'a Matrix, cell: &PlannedCell) -> Vec<&'a NodeName> {
-    let roster = matrix.round().roster();
-    let cluster = &roster.cluster;
-    match &cell.target {
-        Target::Dns { .. } => {
-            let endpoints = cluster.dns.iter().flat_map(|dns| &dns.endpoints);
-            endpoints.map(|endpoint| &endpoint.node).collect()
-        }
-        Target::Api => {
-            let endpoints = cluster.api.iter().flat_map(|api| &api.endpoints);
-            endpoints
-                .filter_map(|endpoint| roster.node_of_host_address(endpoint.ip()))
-                .collect()
-        }
-        Target::NodePort { service, .. } => {
-            let backends = cluster
-                .node_ports
-                .get(*service)
-                .into_iter()
-                .flat_map(|service| &service.backends);
-            backends.map(|backend| &backend.node).collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
 /// A failed probe can have been answered all the same: refused, reset, or by an ICMP error that the node itself sent.
 fn spoke(matrix: &Matrix, node: &NodeName, cell: &PlannedCell, seen: &Observation) -> bool {
     let Some(failure) = &seen.failure else {
@@ -159,10 +158,13 @@ fn has_address(matrix: &Matrix, node: &NodeName, address: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use mesh_proto::CellState;
+    use mesh_proto::{AgentIndex, CellState, Failure, Observation, Plane, Reason};
 
     use super::super::judge;
+    use crate::matrix::Matrix;
+    use crate::round::Target;
     use crate::world::{Fate, World};
+    use crate::{PlanOptions, Round};
 
     #[test]
     fn a_node_that_left_meanwhile_is_not_known_and_has_not_failed() {
@@ -179,5 +181,57 @@ mod tests {
         assert!(failed(&judge(&matrix)) > 0);
         matrix.left(world.names[2].parse().unwrap());
         assert_eq!(failed(&judge(&matrix)), 0, "its DNS endpoint left with it");
+    }
+
+    /// NodePorts that agents stand behind, and that do not answer.
+    fn dead_services() -> Matrix {
+        let mut roster = World::healthy(3).roster();
+        for service in &mut roster.cluster.node_ports {
+            for backend in &mut service.backends {
+                let agent = roster
+                    .agents
+                    .iter()
+                    .find(|agent| agent.key.plane == Plane::Pod && agent.key.node == backend.node);
+                backend.address = agent.and_then(|agent| agent.address).unwrap();
+            }
+        }
+        let mut matrix = Matrix::new(Round::plan(roster, &PlanOptions::default()));
+        let agents = (0..).map(AgentIndex).take(matrix.round().roster().agents.len());
+        for agent in agents {
+            for probe in matrix.round().plan_of(agent).unwrap().probes.clone() {
+                let cell = matrix.round().cell_of(agent, probe.id).unwrap();
+                let dead = matches!(matrix.round().cells()[cell.0].target, Target::NodePort { .. });
+                let seen = Observation {
+                    sent: 12,
+                    received: if dead { 0 } else { 12 },
+                    failure: dead.then(|| Failure::new(Reason::Timeout)),
+                    ..Observation::new(probe.id)
+                };
+                matrix.take(agent, seen).unwrap();
+            }
+        }
+        matrix
+    }
+
+    #[test]
+    fn a_service_that_sends_to_an_agent_that_takes_no_part_is_not_known() {
+        let states = |matrix: &Matrix| {
+            let judged = judge(matrix);
+            let cells = matrix.round().cells().iter().zip(&judged);
+            let of_services = cells.filter(|(cell, _)| matches!(cell.target, Target::NodePort { .. }));
+            of_services.map(|(_, judged)| judged.state).collect::<Vec<_>>()
+        };
+        let mut matrix = dead_services();
+        assert!(states(&matrix).contains(&CellState::Failed));
+        let node = matrix.round().roster().cluster.node_ports[0].backends[0]
+            .node
+            .clone();
+        let (behind, _) = matrix.round().roster().find(&node, Plane::Pod).unwrap();
+        matrix.lost(behind, "gone".to_owned());
+        let states = states(&matrix);
+        assert!(
+            states.contains(&CellState::Unknown) && !states.contains(&CellState::Failed),
+            "{states:?}"
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! An agent that did not get the CPU or the buffers it needed says so, and its silence does not count against a peer.
 
-use mesh_proto::{AgentIndex, CellState, ProbeKind, Reason};
+use mesh_proto::{AgentIndex, CellState, Observation, ProbeKind, Reason};
 
 use super::Judged;
 use crate::matrix::Matrix;
@@ -28,6 +28,11 @@ pub(super) fn discount(matrix: &Matrix, judged: &mut [Judged]) {
             judged[number] = Judged::unknown("the probing agent was starved of CPU");
         }
     }
+}
+
+/// Whether loss in a cell says nothing of the network, since the agent at either end was starved.
+pub(crate) fn loses_by_itself(matrix: &Matrix, cell: &PlannedCell, seen: &Observation) -> bool {
+    seen.starved || answering_agent(cell).is_some_and(|to| starved(matrix, to))
 }
 
 /// The agent whose process must answer, if one must.

@@ -3,8 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use super::choice::{Choice, choice};
 use super::cover::{Pick, Place};
 use super::family::{Family, Filter, Init};
+use super::hypothesis::Hypothesis;
+use super::kin::came_back;
 use super::model::Model;
 use super::symptom::{Symptom, protocol_of};
 use crate::round::{CellIndex, Target};
@@ -47,14 +50,35 @@ fn may_do(model: &Model<'_>, fault: &Pick, effect: &Pick) -> bool {
         return false;
     }
     // Answers cross the place as well, whoever asks.
-    let crossing = model.crossing(hypothesis.family, &hypothesis.scope, Init::Both, Filter::ALL);
+    let place = Hypothesis {
+        init: Init::Both,
+        filter: Filter::ALL,
+        ..hypothesis.clone()
+    };
     let protocol = hypothesis.filter.protocol;
     let fits = |cell: &CellIndex| {
-        crossing.contains_key(cell)
+        model.crosses(*cell, &place).is_some()
             && has_choice(model, *cell)
             && protocol.is_none_or(|protocol| protocol_of(model.kind(*cell)) == protocol)
     };
-    !is_firm(effect) && effect.explains.iter().all(fits)
+    !is_firm(effect) && effect.explains.iter().all(fits) && may_be_choice(model, hypothesis, effect)
+}
+
+/// Whether chance may have sent all flows of the effect's dead cells to the endpoints behind the place.
+fn may_be_choice(model: &Model<'_>, place: &Hypothesis, effect: &Pick) -> bool {
+    const LEAST: f64 = 0.001;
+    let dead = effect
+        .explains
+        .iter()
+        .filter(|cell| model.symptom(**cell) == Some(Symptom::Dead));
+    let chances = dead.map(|cell| {
+        if came_back(model, *cell) {
+            f64::NEG_INFINITY
+        } else {
+            choice(model, *cell, place).map_or(0.0, Choice::ln_chance)
+        }
+    });
+    chances.sum::<f64>() >= LEAST.ln()
 }
 
 /// A place at which whole services are dead by every way is no side effect.

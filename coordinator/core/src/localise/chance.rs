@@ -2,44 +2,25 @@
 
 use mesh_proto::{Observation, ProbeKind, Reason};
 
-use super::likelihood::{Losing, Planned, exponent};
-use super::loss::{LossSite, planned};
+use super::likelihood::{Planned, Shares, exponent};
+use super::loss::LossSite;
 use super::model::Model;
 use super::symptom::Symptom;
 use crate::round::CellIndex;
-
-/// What a path loses: of round trips, and of flows.
-#[derive(Debug, Clone, Copy)]
-struct Shares {
-    packets: f64,
-    flows: f64,
-}
 
 /// For each cell the logarithm of the chance that it shows its symptom by the loss of the places it crosses; minus
 /// infinity where it crosses none.
 pub(super) fn chances(model: &Model<'_>, sites: &[LossSite]) -> Vec<f64> {
     if sites.is_empty() {
-        return vec![f64::NEG_INFINITY; model.judged.len()];
+        return Vec::new();
     }
-    let mut shares = vec![
-        Shares {
-            packets: 0.0,
-            flows: 0.0
-        };
-        model.judged.len()
-    ];
+    let mut shares = vec![Shares::default(); model.judged.len()];
     for site in sites {
         let share = cautious(site);
         for cell in site.cells.keys() {
-            let of_cell = &mut shares[cell.0];
-            let so_far = match site.losing {
-                Losing::Packets => &mut of_cell.packets,
-                Losing::Flows => &mut of_cell.flows,
-            };
-            *so_far = 1.0 - (1.0 - *so_far) * (1.0 - share);
+            shares[cell.0] = shares[cell.0].and(site.losing, share);
         }
     }
-    let planned = planned(model);
     let chance = |(number, shares): (usize, Shares)| {
         let cell = CellIndex(number);
         // What was refused or forbidden was not lost. A lost ARP request gives host unreachable.
@@ -53,7 +34,7 @@ pub(super) fn chances(model: &Model<'_>, sites: &[LossSite]) -> Vec<f64> {
                 model.symptom(cell),
                 seen,
                 shares,
-                planned[number],
+                model.planned(cell),
             )
             .ln(),
             _ => f64::NEG_INFINITY,
@@ -81,7 +62,9 @@ fn chance(
     let (flows, of_flow) = match kind {
         // Large ones are tried four times before they count as lost.
         ProbeKind::PathMtu if symptom == Some(Symptom::Large) => return q.powi(4),
-        ProbeKind::Icmp | ProbeKind::PathMtu => (1, q.powi(exponent(seen.sent))),
+        // Large ones may be kept back by a limit; that the small ones are lost is enough.
+        ProbeKind::PathMtu => (1, q.powi(exponent(planned.tries))),
+        ProbeKind::Icmp => (1, q.powi(exponent(seen.sent))),
         ProbeKind::Udp | ProbeKind::DnsUdp => (planned.flows, q.powi(tries)),
         ProbeKind::Tcp | ProbeKind::Tls | ProbeKind::DnsTcp => (planned.flows, stream(q)),
     };

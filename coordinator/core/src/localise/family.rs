@@ -132,7 +132,8 @@ impl Part {
     pub(crate) fn is_in(&self, scope: &Scope, init: Init) -> bool {
         let own = self.from == self.to;
         match scope {
-            Scope::Cluster => true,
+            // Which way at a node, each of them for itself; between nodes there is no way in or out.
+            Scope::Cluster => init == Init::Both || own && self.init == init,
             Scope::OwnNode => own,
             Scope::OtherNodes => !own,
             Scope::Group(nodes) => nodes.contains(&self.from) != nodes.contains(&self.to),

@@ -1,17 +1,18 @@
 //! Places that could be at fault, and whether what was observed admits them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use mesh_proto::{Plane, ProbeKind, Protocol};
+use mesh_proto::{Plane, ProbeKind, Protocol, Reason};
 
+use super::choice::choice;
 use super::family::{Family, Filter, Init, Part, Scope};
+use super::groups::cut_off_groups;
 use super::model::Model;
 use super::symptom::{Symptom, protocol_of};
-use crate::NodeIndex;
-use crate::round::CellIndex;
+use crate::round::{CellIndex, Target};
 
 /// A place that could be at fault.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Hypothesis {
     pub(crate) scope: Scope,
     pub(crate) family: Family,
@@ -37,142 +38,153 @@ pub(crate) struct Admitted {
     pub(crate) spared: usize,
 }
 
-/// The places that the given ill cells suggest.
-pub(super) fn candidates(model: &Model<'_>, ill: &[CellIndex], symptom: Symptom) -> BTreeSet<Hypothesis> {
-    let mut found = BTreeSet::new();
-    for cell in ill {
-        for (part, certain) in model.parts_of(*cell) {
-            if *certain {
-                for scope in scopes(*part) {
-                    add_filters(&mut found, *part, &scope, model, *cell, symptom);
+/// What the given ill cells suggest: each part that one of them must cross, once for each protocol and source plane.
+#[derive(Debug, Default)]
+pub(super) struct Suggested {
+    parts: BTreeSet<(Part, Protocol, Option<Plane>)>,
+    symptom: Option<Symptom>,
+}
+
+impl Suggested {
+    pub(super) fn by(model: &Model<'_>, ill: &[CellIndex], symptom: Symptom) -> Self {
+        let mut seen = HashSet::new();
+        for cell in ill {
+            let (protocol, plane) = (protocol_of(model.kind(*cell)), model.plane_from(*cell));
+            for (part, certain) in model.parts_of(*cell) {
+                if certain {
+                    seen.insert((part, protocol, plane));
+                }
+            }
+        }
+        Self {
+            parts: seen.into_iter().collect(),
+            symptom: Some(symptom),
+        }
+    }
+
+    /// How many places there are to look at, about.
+    pub(super) fn looks(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Places larger than a node, those that pass.
+    pub(super) fn wide(
+        &self,
+        model: &Model<'_>,
+        passes: impl Fn(&Hypothesis) -> bool,
+    ) -> BTreeSet<Hypothesis> {
+        let mut found = BTreeSet::new();
+        for (part, protocol, plane) in &self.parts {
+            self.add(&mut found, *part, &Scope::Cluster, (*protocol, *plane), &passes);
+            if matches!(part.family, Family::NodePort(_) | Family::AnyNodePort) {
+                let own = part.from == part.to;
+                let scope = if own { Scope::OwnNode } else { Scope::OtherNodes };
+                self.add(&mut found, *part, &scope, (*protocol, *plane), &passes);
+            }
+        }
+        for group in cut_off_groups(model) {
+            found.insert(Hypothesis {
+                scope: Scope::Group(group),
+                family: Family::Wire,
+                init: Init::Both,
+                filter: Filter::ALL,
+            });
+        }
+        found
+    }
+
+    /// Places at a node, those that pass.
+    pub(super) fn nodes(&self, passes: impl Fn(&Hypothesis) -> bool) -> BTreeSet<Hypothesis> {
+        let mut found = BTreeSet::new();
+        for (part, protocol, plane) in &self.parts {
+            for node in [part.from, part.to] {
+                self.add(
+                    &mut found,
+                    *part,
+                    &Scope::Node(node),
+                    (*protocol, *plane),
+                    &passes,
+                );
+            }
+        }
+        found
+    }
+
+    /// Places between two nodes.
+    pub(super) fn pairs(&self) -> BTreeSet<Hypothesis> {
+        let mut found = BTreeSet::new();
+        for (part, protocol, plane) in self.parts.iter().filter(|(part, ..)| part.from != part.to) {
+            // One name for a pair, whichever end the cell starts from; the direction is in `Init`.
+            let scope = Scope::Pair(part.from.min(part.to), part.from.max(part.to));
+            self.add(&mut found, *part, &scope, (*protocol, *plane), &|_| true);
+        }
+        found
+    }
+
+    fn add(
+        &self,
+        found: &mut BTreeSet<Hypothesis>,
+        part: Part,
+        scope: &Scope,
+        (protocol, source): (Protocol, Option<Plane>),
+        passes: &impl Fn(&Hypothesis) -> bool,
+    ) {
+        // A service is asked from both planes; a fault of one plane only must be told apart.
+        let by_plane = matches!(
+            part.family,
+            Family::Rules
+                | Family::DnsService
+                | Family::DnsAll
+                | Family::DnsEndpoint(_)
+                | Family::ApiService
+                | Family::NodePort(_)
+                | Family::AnyNodePort
+                | Family::Loopback
+        );
+        let planes: &[Option<Plane>] = if by_plane { &[None, source] } else { &[None] };
+        // Rules are there or they are not, for all protocols.
+        let protocols: &[Option<Protocol>] =
+            if self.symptom == Some(Symptom::Large) || part.family == Family::Rules {
+                &[None]
+            } else {
+                &[None, Some(protocol)]
+            };
+        let inits: &[Init] = match scope {
+            // Services and NodePorts have their rules from the same hand.
+            _ if part.family == Family::Rules => &[Init::Both],
+            Scope::Node(_) | Scope::Pair(..) => &[Init::Both, Init::In, Init::Out],
+            Scope::Cluster if part.from == part.to && part.init != Init::Both => {
+                &[Init::Both, Init::In, Init::Out]
+            }
+            _ => &[Init::Both],
+        };
+        for init in inits {
+            for from in planes {
+                for protocol in protocols {
+                    let place = Hypothesis {
+                        scope: scope.clone(),
+                        family: part.family,
+                        init: *init,
+                        filter: Filter {
+                            protocol: *protocol,
+                            from: *from,
+                        },
+                    };
+                    if passes(&place) {
+                        found.insert(place);
+                    }
                 }
             }
         }
     }
-    for group in cut_off_groups(model) {
-        let scope = Scope::Group(group);
-        found.insert(Hypothesis {
-            scope,
-            family: Family::Wire,
-            init: Init::Both,
-            filter: Filter::ALL,
-        });
-    }
-    found
-}
-
-fn scopes(part: Part) -> Vec<Scope> {
-    let mut scopes = vec![Scope::Node(part.from), Scope::Cluster];
-    if part.from != part.to {
-        scopes.push(Scope::Node(part.to));
-        // One name for a pair, whichever end the cell starts from; the direction is in `Init`.
-        scopes.push(Scope::Pair(part.from.min(part.to), part.from.max(part.to)));
-    }
-    if matches!(part.family, Family::NodePort(_) | Family::AnyNodePort) {
-        scopes.push(if part.from == part.to {
-            Scope::OwnNode
-        } else {
-            Scope::OtherNodes
-        });
-    }
-    scopes
-}
-
-fn add_filters(
-    found: &mut BTreeSet<Hypothesis>,
-    part: Part,
-    scope: &Scope,
-    model: &Model<'_>,
-    cell: CellIndex,
-    symptom: Symptom,
-) {
-    let protocol = Some(protocol_of(model.kind(cell)));
-    // A service is asked from both planes; a fault of one plane only must be told apart.
-    let by_plane = matches!(
-        part.family,
-        Family::Rules
-            | Family::DnsService
-            | Family::DnsAll
-            | Family::DnsEndpoint(_)
-            | Family::ApiService
-            | Family::NodePort(_)
-            | Family::AnyNodePort
-            | Family::Loopback
-    );
-    let planes = if by_plane {
-        vec![None, model.plane_from(cell)]
-    } else {
-        vec![None]
-    };
-    let protocols = if symptom == Symptom::Large {
-        vec![None]
-    } else {
-        vec![None, protocol]
-    };
-    let inits: &[Init] = match scope {
-        Scope::Node(_) | Scope::Pair(..) => &[Init::Both, Init::In, Init::Out],
-        _ => &[Init::Both],
-    };
-    for init in inits {
-        for from in &planes {
-            for protocol in &protocols {
-                let filter = Filter {
-                    protocol: *protocol,
-                    from: *from,
-                };
-                found.insert(Hypothesis {
-                    scope: scope.clone(),
-                    family: part.family,
-                    init: *init,
-                    filter,
-                });
-            }
-        }
-    }
-}
-
-/// Sets of nodes that nothing connects to the rest, two and more on each side.
-fn cut_off_groups(model: &Model<'_>) -> Vec<Vec<NodeIndex>> {
-    let nodes = model.matrix.round().roster().nodes.len();
-    let mut group: Vec<usize> = (0..nodes).collect();
-    let mut watched = vec![false; nodes];
-    for number in 0..model.judged.len() {
-        let cell = CellIndex(number);
-        let (Some(from), Some(to)) = model.nodes(cell) else {
-            continue;
-        };
-        if from == to || !model.observed(cell) {
-            continue;
-        }
-        (watched[from.0], watched[to.0]) = (true, true);
-        if model.judged(cell).came_through() {
-            let (keep, join) = (group[from.0], group[to.0]);
-            group
-                .iter_mut()
-                .filter(|of| **of == join)
-                .for_each(|of| *of = keep);
-        }
-    }
-    let mut groups: BTreeMap<usize, Vec<NodeIndex>> = BTreeMap::new();
-    for node in (0..nodes).filter(|node| watched[*node]) {
-        groups.entry(group[node]).or_default().push(NodeIndex(node));
-    }
-    let all: usize = groups.values().map(Vec::len).sum();
-    groups
-        .into_values()
-        .filter(|group| group.len() >= 2 && group.len() * 2 <= all)
-        .collect()
 }
 
 /// What the hypothesis explains, or `None` if an observed cell contradicts it.
 pub(super) fn admit(model: &Model<'_>, hypothesis: &Hypothesis, symptom: Symptom) -> Option<Admitted> {
-    let Hypothesis {
-        scope,
-        family,
-        init,
-        filter,
-    } = hypothesis;
-    let crossing = model.crossing(*family, scope, *init, *filter);
+    let family = &hypothesis.family;
+    let mut crossing: Vec<(CellIndex, bool)> = Vec::new();
+    model.each_crossing(hypothesis, |cell, certain| crossing.push((cell, certain)));
+    crossing.sort_unstable();
     let mut admitted = Admitted {
         hypothesis: hypothesis.clone(),
         explains: Vec::new(),
@@ -186,7 +198,11 @@ pub(super) fn admit(model: &Model<'_>, hypothesis: &Hypothesis, symptom: Symptom
     let mut may_hit = Vec::new();
     for (cell, certain) in &crossing {
         let (cell, certain) = (*cell, *certain);
-        let certain = certain && must_show(model, cell, *family, symptom);
+        let planes = (
+            model.plane_from(cell).unwrap_or(Plane::Host),
+            model.plane_to(cell),
+        );
+        let certain = certain && must_show(model.kind(cell), planes, *family, symptom);
         let ill = model.symptom(cell);
         let fits = match symptom {
             Symptom::Dead => ill == Some(Symptom::Dead) || (!certain && ill.is_some()),
@@ -195,12 +211,15 @@ pub(super) fn admit(model: &Model<'_>, hypothesis: &Hypothesis, symptom: Symptom
         };
         if fits {
             admitted.explains.push(cell);
-            if certain {
+            // A stalled stream shows it as well; one that is whole shows nothing, since a kernel can find the size by itself.
+            if certain
+                || symptom == Symptom::Large && sends_large(model, cell) && is_measured(planes, *family)
+            {
                 admitted.must.insert(cell);
             } else {
                 may_hit.push(cell);
             }
-        } else if !model.observed(cell) {
+        } else if !model.observed(cell) || says_nothing(ill, symptom) {
         } else if certain {
             contradicting += 1;
             if symptom != Symptom::Partial {
@@ -217,9 +236,16 @@ pub(super) fn admit(model: &Model<'_>, hypothesis: &Hypothesis, symptom: Symptom
     if (admitted.certain == 0 && !hits_all) || contradicting * 2 > admitted.certain {
         return None;
     }
+    if *family == Family::AnyNodePort && looks_different(model, &admitted.explains) {
+        return None;
+    }
     if symptom == Symptom::Dead {
         if !may_hit.is_empty() {
-            let doubtful = model.kin.doubtful(model, *family, &crossing, &may_hit);
+            let mut doubtful = model.kin.doubtful(model, hypothesis, &crossing, &may_hit);
+            // Dead by chance only: the place is in the way of some endpoints.
+            doubtful.extend(may_hit.into_iter().filter(|cell| {
+                model.symptom(*cell) == Some(Symptom::Dead) && choice(model, *cell, hypothesis).is_some()
+            }));
             admitted.explains.retain(|cell| !doubtful.contains(cell));
             admitted.perhaps = doubtful.into_iter().collect();
         }
@@ -228,17 +254,55 @@ pub(super) fn admit(model: &Model<'_>, hypothesis: &Hypothesis, symptom: Symptom
     Some(admitted)
 }
 
-/// Whether a cell that crosses the place must show the symptom.
-fn must_show(model: &Model<'_>, cell: CellIndex, family: Family, symptom: Symptom) -> bool {
+/// Whether one service's port is refused and another's is silent: then each has a fault of its own.
+fn looks_different(model: &Model<'_>, cells: &[CellIndex]) -> bool {
+    let mut refused: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
+    for cell in cells {
+        if let Target::NodePort { service, .. } = model.cell(*cell).target {
+            let (refused, all) = refused.entry(service).or_default();
+            *refused += usize::from(model.judged(*cell).seen() == Some(Reason::Refused));
+            *all += 1;
+        }
+    }
+    let most = refused.values().any(|(refused, all)| refused * 2 > *all);
+    let none = refused.values().any(|(refused, all)| *refused == 0 && *all > 1);
+    most && none
+}
+
+/// Whether an ill cell says nothing of another symptom: of a cell that something else keeps dead there is no telling
+/// whether large packets would pass, or how many would be lost.
+pub(super) fn says_nothing(ill: Option<Symptom>, symptom: Symptom) -> bool {
+    match symptom {
+        Symptom::Dead => false,
+        Symptom::Large => ill == Some(Symptom::Dead),
+        Symptom::Partial => matches!(ill, Some(Symptom::Dead | Symptom::Large)),
+    }
+}
+
+/// Whether a cell of this kind, from one plane to another, must show the symptom where it crosses a place.
+pub(super) fn must_show(
+    kind: ProbeKind,
+    planes: (Plane, Option<Plane>),
+    family: Family,
+    symptom: Symptom,
+) -> bool {
     match symptom {
         Symptom::Dead => true,
-        // Only path-MTU probes are sure to send large packets; and a pod's MTU can leave room for the wire's limit.
-        Symptom::Large => {
-            model.kind(cell) == ProbeKind::PathMtu && (family != Family::Wire || model.host_to_host(cell))
-        }
+        // Only path-MTU probes are sure to send large packets.
+        Symptom::Large => kind == ProbeKind::PathMtu && is_measured(planes, family),
         // One TCP connection or TLS handshake may well slip through a lossy path.
-        Symptom::Partial => matches!(model.kind(cell), ProbeKind::Icmp | ProbeKind::Udp),
+        Symptom::Partial => matches!(kind, ProbeKind::Icmp | ProbeKind::Udp),
     }
+}
+
+/// A pod's MTU can leave room for a wire's limit, so that pods say nothing of it.
+fn is_measured(planes: (Plane, Option<Plane>), family: Family) -> bool {
+    family != Family::Wire || planes == (Plane::Host, Some(Plane::Host))
+}
+
+/// A stream between agents: 8 KiB to and fro.
+fn sends_large(model: &Model<'_>, cell: CellIndex) -> bool {
+    model.kind(cell) == ProbeKind::Tcp && model.plane_to(cell).is_some()
 }
 
 /// Where UDP is dropped between nodes and pods' packets travel inside UDP, they are gone as well, of any protocol.
@@ -257,14 +321,21 @@ fn also_what_rides_on_udp(model: &Model<'_>, admitted: &mut Admitted) {
     {
         return;
     }
-    for cell in model
-        .crossing(Family::Overlay, scope, Init::Both, Filter::ALL)
-        .into_keys()
-    {
-        if model.symptom(cell) == Some(Symptom::Dead) && !admitted.explains.contains(&cell) {
-            admitted.explains.push(cell);
-        }
-    }
+    let overlay = Hypothesis {
+        scope: scope.clone(),
+        family: Family::Overlay,
+        init: Init::Both,
+        filter: Filter::ALL,
+    };
+    let known: BTreeSet<CellIndex> = admitted.explains.iter().copied().collect();
+    let also = model.ill.iter().copied().filter(|cell| {
+        model.symptom(*cell) == Some(Symptom::Dead)
+            && !known.contains(cell)
+            && model.crosses(*cell, &overlay).is_some()
+    });
+    let (also, perhaps): (Vec<_>, Vec<_>) = also.partition(|cell| model.plane_to(*cell).is_some());
+    admitted.perhaps.extend(perhaps);
+    admitted.explains.extend(also);
 }
 
 impl Hypothesis {

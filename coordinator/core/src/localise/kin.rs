@@ -9,9 +9,11 @@ use std::net::IpAddr;
 
 use mesh_proto::{Plane, Port, ProbeKind, Reason};
 
-use super::family::Family;
+use super::family::{Family, Scope};
+use super::hypothesis::Hypothesis;
 use super::model::Model;
 use super::symptom::Symptom;
+use crate::NodeIndex;
 use crate::round::{CellIndex, Target};
 
 /// How many of some cells are whole, and how many are ill.
@@ -31,64 +33,95 @@ struct Question {
     from: Option<Plane>,
 }
 
-/// Who asks the same: a number for each cell, and how the kin fares.
+/// How those fare who ask the same.
 #[derive(Debug, Default)]
 pub(super) struct Kin {
-    of_cell: Vec<usize>,
-    all: Vec<Fares>,
+    /// Of those questions that some cell asks which is ill or not known: how many are ill, and of how many nothing is known.
+    exceptions: BTreeMap<Question, (usize, usize)>,
 }
 
 impl Kin {
     pub(super) fn new(model: &Model<'_>) -> Self {
-        let mut numbers: BTreeMap<Question, usize> = BTreeMap::new();
         let mut kin = Self::default();
-        for cell in (0..model.judged.len()).map(CellIndex) {
-            let planned = model.cell(cell);
-            let question = Question {
-                kind: planned.kind,
-                address: planned.address,
-                port: planned.port,
-                as_application: matches!(planned.target, Target::Dns { as_application: true }),
-                from: model.plane_from(cell),
-            };
-            let next = numbers.len();
-            let number = *numbers.entry(question).or_insert(next);
-            kin.of_cell.push(number);
-            if number == kin.all.len() {
-                kin.all.push(Fares::default());
+        for cell in &model.ill {
+            // What is asked with small packets came through where only large ones do not.
+            if model.symptom(*cell) != Some(Symptom::Large) {
+                kin.exceptions.entry(question(model, *cell)).or_default().0 += 1;
             }
-            kin.all[number].count(model, cell);
+        }
+        for cell in &model.unknown {
+            kin.exceptions.entry(question(model, *cell)).or_default().1 += 1;
         }
         kin
+    }
+
+    /// How all fare who ask what this cell asks.
+    fn all(&self, model: &Model<'_>, cell: CellIndex) -> Fares {
+        let question = question(model, cell);
+        let (ill, unknown) = self.exceptions.get(&question).copied().unwrap_or_default();
+        let has_such = |row: std::ops::Range<usize>| {
+            row.map(CellIndex)
+                .any(|cell| matches!(model.cell(cell).target, Target::Dns { as_application: true }))
+        };
+        let asking = model
+            .layout
+            .sources()
+            .filter(|(_, source)| {
+                // Not each place has the cluster's DNS in its resolv.conf.
+                !question.as_application
+                    || has_such(
+                        model.layout.services(source).start..model.layout.all_node_ports(source).start,
+                    )
+            })
+            .filter(|(agent, source)| {
+                Some(source.plane) == question.from && model.cell(cell).target != Target::Agent(*agent)
+            })
+            .count();
+        Fares {
+            whole: asking.saturating_sub(ill + unknown),
+            ill,
+        }
     }
 
     /// Of the ill cells that a place may hit, those that are no evidence for it.
     pub(super) fn doubtful(
         &self,
         model: &Model<'_>,
-        family: Family,
-        crossing: &BTreeMap<CellIndex, bool>,
+        place: &Hypothesis,
+        crossing: &[(CellIndex, bool)],
         may_hit: &[CellIndex],
     ) -> BTreeSet<CellIndex> {
-        let mut inside: BTreeMap<usize, Fares> = may_hit
-            .iter()
-            .map(|cell| (self.of_cell[cell.0], Fares::default()))
-            .collect();
-        for cell in crossing.keys() {
-            if let Some(fares) = inside.get_mut(&self.of_cell[cell.0]) {
-                fares.count(model, *cell);
+        let mut asked: BTreeMap<Question, (Fares, Fares)> = BTreeMap::new();
+        for cell in may_hit {
+            asked
+                .entry(question(model, *cell))
+                .or_insert_with(|| (self.all(model, *cell), Fares::default()));
+        }
+        for (cell, _) in crossing {
+            if let Some((_, inside)) = asked.get_mut(&question(model, *cell)) {
+                inside.count(model, *cell);
+            }
+        }
+        let mut services: BTreeMap<Asking, Fares> = BTreeMap::new();
+        for (cell, _) in crossing {
+            if let Some(asking) = asking(model, *cell, &place.scope) {
+                services.entry(asking).or_default().count(model, *cell);
             }
         }
         let is_doubtful = |cell: &CellIndex| {
-            let number = self.of_cell[cell.0];
-            let (all, inside) = (self.all[number], inside[&number]);
+            // Whoever asks: as many of those who cross the place have their answer.
+            let spared_service = asking(model, *cell, &place.scope).is_some_and(|asking| {
+                let fares = services[&asking];
+                fares.whole >= 2 && fares.whole >= fares.ill
+            });
+            let (all, inside) = asked[&question(model, *cell)];
             let outside = Fares {
                 whole: all.whole.saturating_sub(inside.whole),
                 ill: all.ill.saturating_sub(inside.ill),
             };
             let spared = inside.whole >= 2 && inside.whole >= 2 * inside.ill;
             let ill_anyway = outside.ill >= 2 && outside.ill >= 2 * outside.whole;
-            spared || ill_anyway || (is_way(family) && came_back(model, *cell))
+            spared || spared_service || ill_anyway || (is_way(place.family) && came_back(model, *cell))
         };
         // A share of loss says little of one cell.
         let is_dead = |cell: &CellIndex| model.symptom(*cell) == Some(Symptom::Dead);
@@ -102,11 +135,46 @@ impl Kin {
 
 impl Fares {
     fn count(&mut self, model: &Model<'_>, cell: CellIndex) {
-        if model.symptom(cell).is_some() {
-            self.ill += 1;
-        } else if model.observed(cell) {
-            self.whole += 1;
+        match model.symptom(cell) {
+            Some(Symptom::Dead | Symptom::Partial) => self.ill += 1,
+            // What is asked with small packets came through.
+            Some(Symptom::Large) => self.whole += 1,
+            None if model.observed(cell) => self.whole += 1,
+            None => {}
         }
+    }
+}
+
+/// How a service is asked: which, by what kind of probe, and whether client and entry stand at a place.
+type Asking = (usize, ProbeKind, bool, bool);
+
+fn asking(model: &Model<'_>, cell: CellIndex, scope: &Scope) -> Option<Asking> {
+    let is_here = |node: NodeIndex| match scope {
+        Scope::Node(here) => node == *here,
+        Scope::Pair(a, b) => node == *a || node == *b,
+        Scope::OwnNode | Scope::OtherNodes | Scope::Group(_) | Scope::Cluster => false,
+    };
+    if !matches!(scope, Scope::Node(_) | Scope::Pair(..)) {
+        return None;
+    }
+    let (service, entry) = match &model.cell(cell).target {
+        Target::Api => (0, None),
+        Target::Dns { .. } => (1, None),
+        Target::NodePort { service, node } => (2 + service, model.layout.node(node)),
+        Target::Agent(_) | Target::Loopback | Target::DnsEndpoint(_) => return None,
+    };
+    let client = model.nodes(cell).0.is_some_and(is_here);
+    Some((service, model.kind(cell), client, entry.is_some_and(is_here)))
+}
+
+fn question(model: &Model<'_>, cell: CellIndex) -> Question {
+    let planned = model.cell(cell);
+    Question {
+        kind: planned.kind,
+        address: planned.address,
+        port: planned.port,
+        as_application: matches!(planned.target, Target::Dns { as_application: true }),
+        from: model.plane_from(cell),
     }
 }
 
@@ -118,12 +186,21 @@ fn is_way(family: Family) -> bool {
     )
 }
 
-/// A bare reset comes from the far end: the way there and back is open.
-fn came_back(model: &Model<'_>, cell: CellIndex) -> bool {
+/// A reset, and an ICMP error of the server itself, comes from the far end: the way there and back is open.
+pub(super) fn came_back(model: &Model<'_>, cell: CellIndex) -> bool {
     let failure = model.matrix.observations()[cell.0]
         .as_ref()
         .and_then(|seen| seen.failure.as_ref());
     failure.is_some_and(|failure| {
-        matches!(failure.reason, Reason::Refused | Reason::Reset) && failure.icmp.is_none()
+        matches!(failure.reason, Reason::Refused | Reason::Reset)
+            && failure.icmp.is_none_or(|icmp| is_server(model, icmp.from))
     })
+}
+
+/// Whether a pod behind a service has this address.
+fn is_server(model: &Model<'_>, address: IpAddr) -> bool {
+    let cluster = &model.matrix.round().roster().cluster;
+    let dns = cluster.dns.iter().flat_map(|dns| &dns.endpoints);
+    let node_ports = cluster.node_ports.iter().flat_map(|offer| &offer.backends);
+    dns.chain(node_ports).any(|backend| backend.address == address)
 }

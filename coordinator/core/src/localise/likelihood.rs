@@ -1,9 +1,9 @@
 //! How likely it is that a path which loses a given share shows what a cell shows.
 //!
-//! Two ways to lose: each packet by itself with the same chance, or whole flows, always the same ones (one bad path
-//! among several, chosen by a hash of addresses and ports). Cells of which nothing came back are left out, since other
-//! faults make them too; what is left is taken under the condition that something came back (a binomial distribution
-//! cut off at its end).
+//! Two ways to lose, which may come together: each packet by itself with the same chance, or whole flows, always the same
+//! ones (one bad path among several, chosen by a hash of addresses and ports). Cells of which nothing came back are left
+//! out, since other faults make them too; what is left is taken under the condition that something came back (a binomial
+//! distribution cut off at its end).
 
 use mesh_proto::{Observation, ProbeKind};
 
@@ -16,20 +16,25 @@ pub(crate) enum Losing {
     Flows,
 }
 
+/// What a way loses: of round trips, and of flows.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Shares {
+    pub(super) packets: f64,
+    pub(super) flows: f64,
+}
+
 /// What became of a cell's tries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Tries {
     pub(super) sent: u32,
     pub(super) lost: u32,
-    /// Those sent whatever became of them; more are sent only where some of them were lost and some were not.
-    first: u32,
     pub(super) flows: u32,
+    /// On each flow, whatever becomes of them; more are sent only where some were lost and some were not.
+    first: u32,
     /// Flows of which nothing came back.
     dead_flows: u32,
-    /// Flows of which some came back.
-    torn_flows: u32,
-    /// Tries on the latter.
-    sent_on_torn: u32,
+    /// Tries on those.
+    sent_on_dead: u32,
 }
 
 /// How a cell was to be tried.
@@ -42,10 +47,38 @@ pub(super) struct Planned {
 
 /// What is lost on a healthy path: a datagram here and there, when a machine is busy.
 const HEALTHY: f64 = 0.001;
-/// A flow that lost some of its packets, on a path that loses whole flows.
-const TORN: f64 = 0.01;
 const LEAST: f64 = 0.001;
 const MOST: f64 = 0.995;
+
+impl Shares {
+    /// What is lost by the two of them, one after the other.
+    pub(super) fn and(self, losing: Losing, share: f64) -> Self {
+        let both = |before: f64| 1.0 - (1.0 - before) * (1.0 - share);
+        match losing {
+            Losing::Packets => Self {
+                packets: both(self.packets),
+                ..self
+            },
+            Losing::Flows => Self {
+                flows: both(self.flows),
+                ..self
+            },
+        }
+    }
+
+    /// No path is better than a healthy one, and none so bad that nothing ever comes back.
+    fn bounded(self) -> Self {
+        Self {
+            packets: self.packets.clamp(HEALTHY, MOST),
+            flows: self.flows.clamp(0.0, MOST),
+        }
+    }
+
+    /// That nothing comes back of a flow with so many tries.
+    fn dead(self, tries: u32) -> f64 {
+        self.flows + (1.0 - self.flows) * self.packets.powi(exponent(tries))
+    }
+}
 
 impl Tries {
     /// Of a cell that sends datagrams; `None` for others, whose kernels hide what is lost by sending again.
@@ -54,41 +87,42 @@ impl Tries {
             return None;
         }
         let dead = seen.incomplete_flows.iter().filter(|flow| flow.received == 0);
-        let torn = seen.incomplete_flows.iter().filter(|flow| flow.received > 0);
-        let sent_on_torn = torn.clone().map(|flow| flow.sent).sum();
         let count = |flows: usize| u32::try_from(flows).unwrap_or(u32::MAX);
         Some(Self {
             sent: seen.sent,
             lost: seen.sent.saturating_sub(seen.received),
-            first: planned.flows * planned.tries,
             flows: planned.flows,
-            dead_flows: count(dead.count()).min(planned.flows),
-            torn_flows: count(torn.count()).min(planned.flows),
-            sent_on_torn,
+            first: planned.tries,
+            dead_flows: count(dead.clone().count()).min(planned.flows),
+            sent_on_dead: dead.map(|flow| flow.sent).sum::<u32>().min(seen.sent),
         })
     }
 
     /// The logarithm of the likelihood, of a cell of which something came back.
-    fn ln(self, losing: Losing, share: f64) -> f64 {
-        let alive = |count: u32| -(1.0 - share.powi(exponent(count))).max(f64::MIN_POSITIVE).ln();
-        match losing {
-            Losing::Packets => {
-                f64::from(self.lost) * share.ln()
-                    + f64::from(self.sent - self.lost) * (1.0 - share).ln()
-                    + alive(self.first)
-            }
-            // What is a single flow is whole or dead; if neither, then the path does not lose whole flows.
-            Losing::Flows if self.flows == 1 => f64::from(self.lost) * HEALTHY.ln(),
-            Losing::Flows => {
-                let whole = self.flows.saturating_sub(self.dead_flows + self.torn_flows);
-                f64::from(self.dead_flows) * share.ln()
-                    // Any of its tries may be lost as well as not.
-                    + f64::from(self.torn_flows) * TORN.ln()
-                    + f64::from(self.sent_on_torn) * 0.5_f64.ln()
-                    + f64::from(whole) * (1.0 - share).ln()
-                    + alive(self.flows)
-            }
-        }
+    fn ln(self, shares: Shares) -> f64 {
+        let shares = shares.bounded();
+        let alive = self.flows.saturating_sub(self.dead_flows);
+        let (sent, lost) = (
+            self.sent - self.sent_on_dead,
+            self.lost.saturating_sub(self.sent_on_dead),
+        );
+        let dead = match self.dead_flows {
+            0 => 0.0,
+            flows => f64::from(flows) * shares.dead(self.sent_on_dead / flows).ln(),
+        };
+        let all_dead = shares.dead(self.first).powi(exponent(self.flows));
+        dead + f64::from(alive) * (1.0 - shares.flows).ln()
+            + f64::from(lost) * shares.packets.ln()
+            + f64::from(sent - lost.min(sent)) * (1.0 - shares.packets).ln()
+            - (1.0 - all_dead).max(f64::MIN_POSITIVE).ln()
+    }
+
+    /// The chance that all came back, of a cell of which something did.
+    fn whole(self, shares: Shares) -> f64 {
+        let shares = shares.bounded();
+        let flow = (1.0 - shares.flows) * (1.0 - shares.packets).powi(exponent(self.first));
+        let all_dead = shares.dead(self.first).powi(exponent(self.flows));
+        flow.powi(exponent(self.flows)) / (1.0 - all_dead).max(f64::MIN_POSITIVE)
     }
 }
 
@@ -100,29 +134,33 @@ pub(super) fn exponent(count: u32) -> i32 {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bin {
     pub(super) tries: Tries,
-    /// The share that places found before lose of it.
-    pub(super) before: f64,
+    /// What other places lose of it.
+    pub(super) before: Shares,
     pub(super) count: u32,
 }
 
-/// What explains the cells best, by how much better than health it does (the logarithm of a likelihood ratio), and the
-/// share that it loses.
+/// What explains the cells best, by how much better than without it (the logarithm of a likelihood ratio), and the share
+/// that it loses.
 pub(super) fn best_fit(bins: &[Bin]) -> (f64, Losing, f64) {
-    let gain = |losing: Losing, share: f64| -> f64 {
-        let of_bin = |bin: &Bin| {
-            let before = bin.before.max(HEALTHY);
-            let together = 1.0 - (1.0 - share) * (1.0 - bin.before);
-            let with = bin.tries.ln(losing, together.clamp(LEAST, MOST));
-            f64::from(bin.count) * (with - bin.tries.ln(Losing::Packets, before))
+    let (packets, flows) = (fit_of(bins, Losing::Packets), fit_of(bins, Losing::Flows));
+    if flows.0 > packets.0 {
+        (flows.0, Losing::Flows, flows.1)
+    } else {
+        (packets.0, Losing::Packets, packets.1)
+    }
+}
+
+/// How much better than without it, and the share, of a place that loses in a given way.
+fn fit_of(bins: &[Bin], losing: Losing) -> (f64, f64) {
+    let without: Vec<f64> = bins.iter().map(|bin| bin.tries.ln(bin.before)).collect();
+    let gain_at = |share: f64| -> f64 {
+        let of_bin = |(bin, without): (&Bin, &f64)| {
+            f64::from(bin.count) * (bin.tries.ln(bin.before.and(losing, share)) - without)
         };
-        bins.iter().map(of_bin).sum()
+        bins.iter().zip(&without).map(of_bin).sum()
     };
-    let of = |losing| {
-        let share = highest(|share| gain(losing, share));
-        (gain(losing, share), losing, share)
-    };
-    let (packets, flows) = (of(Losing::Packets), of(Losing::Flows));
-    if flows.0 > packets.0 { flows } else { packets }
+    let share = highest(&gain_at);
+    (gain_at(share), share)
 }
 
 /// Whether so many cells may be whole at a place that loses such a share. If there are far too many, then it is a part of
@@ -133,16 +171,7 @@ pub(super) fn spares_enough(bins: &[Bin], losing: Losing, share: f64) -> bool {
         .iter()
         .filter(|bin| losing == Losing::Packets || bin.tries.flows > 1)
     {
-        let tries = match losing {
-            Losing::Packets => bin.tries.first,
-            Losing::Flows => bin.tries.flows,
-        };
-        let together = (1.0 - (1.0 - share) * (1.0 - bin.before)).clamp(LEAST, MOST);
-        let (none, all) = (
-            (1.0 - together).powi(exponent(tries)),
-            together.powi(exponent(tries)),
-        );
-        expected += f64::from(bin.count) * none / (1.0 - all);
+        expected += f64::from(bin.count) * bin.tries.whole(bin.before.and(losing, share));
         if bin.tries.lost == 0 {
             seen += f64::from(bin.count);
         }
@@ -151,7 +180,7 @@ pub(super) fn spares_enough(bins: &[Bin], losing: Losing, share: f64) -> bool {
 }
 
 /// Where a function with one hill is highest, by the golden section.
-fn highest(f: impl Fn(f64) -> f64) -> f64 {
+fn highest(f: &impl Fn(f64) -> f64) -> f64 {
     const GOLDEN: f64 = 0.618_033_988_749_895;
     let (mut low, mut high) = (LEAST, MOST);
     for _ in 0..28 {

@@ -4,16 +4,14 @@
 //! likely, then the next, until what is left is no more than chance. Once the shares are known it can be told how
 //! likely it is that a cell died by chance ([`super::chance`]), and cells that died so are no sign of another fault.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use mesh_proto::Protocol;
-
-use super::family::{Family, Init, Scope};
-use super::hypothesis::{Hypothesis, candidates};
-use super::likelihood::{Bin, Losing, Planned, Tries, best_fit, spares_enough};
+use super::family::{Family, Filter, Init, Scope};
+use super::hypothesis::Hypothesis;
+use super::likelihood::{Bin, Losing, Planned, Shares, Tries, best_fit, spares_enough};
 use super::model::Model;
-use super::symptom::Symptom;
-use crate::round::{CellIndex, Target};
+use super::symptom::protocol_of;
+use crate::round::{CellIndex, Round};
 
 /// A place that loses a share of what crosses it.
 #[derive(Debug, Clone)]
@@ -36,63 +34,128 @@ const MOST_SITES: usize = 8;
 
 /// Finds them, the clearest first.
 pub(super) fn sites(model: &Model<'_>) -> Vec<LossSite> {
-    let tries = tries(model);
-    let lossy: Vec<CellIndex> = tries
+    let lossy: Vec<(CellIndex, Tries)> = model
+        .ill
         .iter()
+        .filter_map(|cell| Some((*cell, tries(model, *cell)?)))
         .filter(|(_, tries)| tries.lost > 0)
-        .map(|(cell, _)| *cell)
         .collect();
-    if lossy.len() < 2 {
-        return Vec::new();
-    }
-    let places: Vec<(Hypothesis, Vec<CellIndex>)> = candidates(model, &lossy, Symptom::Partial)
-        .into_iter()
-        .filter(can_lose)
-        .map(|place| {
-            let crossing = model.crossing(place.family, &place.scope, place.init, place.filter);
-            let must = crossing
-                .into_iter()
-                .filter(|(cell, certain)| *certain && tries.contains_key(cell));
-            let cells = must.map(|(cell, _)| cell).collect();
-            (place, cells)
-        })
-        .collect();
-    #[expect(clippy::cast_precision_loss, reason = "a count of places, far below 2^52")]
-    let looks = (places.len() as f64).ln();
     let mut sites: Vec<LossSite> = Vec::new();
-    // What each cell loses by the places found so far.
-    let mut before: BTreeMap<CellIndex, f64> = BTreeMap::new();
-    while sites.len() < MOST_SITES {
-        let Some(site) = best(model, &places, &tries, &before, looks) else {
+    let mut looks = 0.0;
+    while lossy.len() >= 2 && sites.len() < MOST_SITES {
+        let before = before(model, &sites, None);
+        let places = bounds(model, &lossy, &before);
+        if sites.is_empty() {
+            looks = (places.len() as f64).ln();
+        }
+        let Some(site) = best(model, places, &before, looks) else {
             break;
         };
-        for cell in site.cells.keys() {
-            let share = before.entry(*cell).or_insert(0.0);
-            *share = 1.0 - (1.0 - *share) * (1.0 - site.share);
-        }
         sites.push(site);
+        refit(model, &mut sites, looks);
     }
     sites
 }
 
-/// What became of datagrams between agents, of cells of which something came back.
-fn tries(model: &Model<'_>) -> BTreeMap<CellIndex, Tries> {
-    let planned = planned(model);
-    let cells = (0..model.judged.len()).map(CellIndex);
-    let of_agents =
-        cells.filter(|cell| model.observed(*cell) && matches!(model.cell(*cell).target, Target::Agent(_)));
-    of_agents
-        .filter_map(|cell| {
-            let seen = model.matrix.observations()[cell.0].as_ref()?;
-            let tries = Tries::of(model.kind(cell), seen, planned[cell.0])?;
-            (seen.received > 0).then_some((cell, tries))
-        })
-        .collect()
+/// What became of datagrams between agents, of a cell of which something came back.
+fn tries(model: &Model<'_>, cell: CellIndex) -> Option<Tries> {
+    model.plane_to(cell)?;
+    let seen = model.matrix.observations()[cell.0].as_ref()?;
+    let tries = Tries::of(model.kind(cell), seen, model.planned(cell))?;
+    (seen.received > 0 && model.observed(cell)).then_some(tries)
+}
+
+/// What each cell loses by these sites, but for one of them; empty where there are none.
+fn before(model: &Model<'_>, sites: &[LossSite], but: Option<usize>) -> Vec<Shares> {
+    let mut before = Vec::new();
+    let others = sites
+        .iter()
+        .enumerate()
+        .filter(|(number, _)| Some(*number) != but);
+    for (_, site) in others {
+        before.resize(model.judged.len(), Shares::default());
+        for cell in site.cells.keys() {
+            before[cell.0] = before[cell.0].and(site.losing, site.share);
+        }
+    }
+    before
+}
+
+/// A site that was found first took on itself what others lose; each one is estimated anew beside the others, and goes if
+/// they leave nothing to it.
+fn refit(model: &Model<'_>, sites: &mut Vec<LossSite>, looks: f64) {
+    const ROUNDS: usize = 2;
+    for _ in 0..if sites.len() > 1 { ROUNDS } else { 0 } {
+        let mut number = 0;
+        while number < sites.len() {
+            let before = before(model, sites, Some(number));
+            let (gain, losing, share) = best_fit(&bins(model, &sites[number].hypothesis, &before));
+            if gain > looks + BAR {
+                (sites[number].losing, sites[number].share) = (losing, share);
+                number += 1;
+            } else {
+                sites.remove(number);
+            }
+        }
+    }
+}
+
+/// Places that lossy cells cross, with how much better than chance each could be at the most: as if each of its lossy cells
+/// could choose the share that suits it best, and none were whole. One cell alone is no place.
+fn bounds(model: &Model<'_>, lossy: &[(CellIndex, Tries)], before: &[Shares]) -> Vec<(Hypothesis, f64)> {
+    let mut best_of: HashMap<(Tries, u64, u64), f64> = HashMap::new();
+    let mut places: HashMap<Hypothesis, (f64, u32)> = HashMap::new();
+    let mut of_cell = Vec::new();
+    for (cell, tries) in lossy {
+        let shares = before.get(cell.0).copied().unwrap_or_default();
+        let key = (*tries, shares.packets.to_bits(), shares.flows.to_bits());
+        let most = *best_of.entry(key).or_insert_with(|| {
+            let alone = Bin {
+                tries: *tries,
+                before: shares,
+                count: 1,
+            };
+            best_fit(&[alone]).0.max(0.0)
+        });
+        of_cell.clear();
+        let protocol = protocol_of(model.kind(*cell));
+        for (part, _) in model
+            .parts_of(*cell)
+            .into_iter()
+            .filter(|(part, certain)| *certain && can_lose(part.family))
+        {
+            let mut scopes = vec![Scope::Cluster, Scope::Node(part.from)];
+            if part.from != part.to {
+                scopes.push(Scope::Node(part.to));
+                scopes.push(Scope::Pair(part.from.min(part.to), part.from.max(part.to)));
+            }
+            for (scope, protocol) in scopes
+                .into_iter()
+                .flat_map(|scope| [(scope.clone(), None), (scope, Some(protocol))])
+            {
+                let place = Hypothesis {
+                    scope,
+                    family: part.family,
+                    // Loss hits round trips, whoever begins them.
+                    init: Init::Both,
+                    filter: Filter { protocol, from: None },
+                };
+                if !of_cell.contains(&place) {
+                    of_cell.push(place);
+                }
+            }
+        }
+        for place in of_cell.drain(..) {
+            let (bound, count) = places.entry(place).or_insert((0.0, 0));
+            (*bound, *count) = (*bound + most, *count + 1);
+        }
+    }
+    let several = places.into_iter().filter(|(_, (_, count))| *count >= 2);
+    several.map(|(place, (bound, _))| (place, bound)).collect()
 }
 
 /// How each cell was to be tried.
-pub(super) fn planned(model: &Model<'_>) -> Vec<Planned> {
-    let round = model.matrix.round();
+pub(super) fn planned(round: &Round) -> Vec<Planned> {
     let mut planned = vec![Planned { flows: 1, tries: 1 }; round.cells().len()];
     for (agent, _) in round.roster().indexed() {
         for probe in round.plan_of(agent).into_iter().flat_map(|plan| &plan.probes) {
@@ -107,10 +170,9 @@ pub(super) fn planned(model: &Model<'_>) -> Vec<Planned> {
     planned
 }
 
-/// Loss hits round trips, whoever begins them.
-fn can_lose(place: &Hypothesis) -> bool {
-    let family = matches!(
-        place.family,
+fn can_lose(family: Family) -> bool {
+    matches!(
+        family,
         Family::Wire
             | Family::Bare
             | Family::Overlay
@@ -118,88 +180,94 @@ fn can_lose(place: &Hypothesis) -> bool {
             | Family::Local
             | Family::Agent(_)
             | Family::Between(..)
-    );
-    family
-        && place.init == Init::Both
-        && place.filter.from.is_none()
-        && matches!(place.filter.protocol, None | Some(Protocol::Icmp | Protocol::Udp))
-        && matches!(place.scope, Scope::Pair(..) | Scope::Node(_) | Scope::Cluster)
+    )
 }
 
 fn best(
     model: &Model<'_>,
-    places: &[(Hypothesis, Vec<CellIndex>)],
-    tries: &BTreeMap<CellIndex, Tries>,
-    before: &BTreeMap<CellIndex, f64>,
+    mut places: Vec<(Hypothesis, f64)>,
+    before: &[Shares],
     looks: f64,
 ) -> Option<LossSite> {
     /// So close that the smaller place is as good.
     const NEAR: f64 = 1.0;
-    let fits: Vec<_> = places
-        .iter()
-        .map(|(place, cells)| (place, cells, fit(cells, tries, before)))
-        .filter(|(_, cells, (gain, ..))| {
-            let on_top = cells.iter().any(|cell| before.contains_key(cell));
-            *gain > looks + if on_top { BAR_ON_TOP } else { BAR }
-        })
-        .collect();
-    let highest = fits.iter().map(|(.., (gain, ..))| *gain).fold(0.0, f64::max);
-    let near = fits
-        .into_iter()
-        .filter(|(.., (gain, ..))| *gain + NEAR >= highest);
-    let (place, cells, (_, losing, share)) = near.min_by(|(a, ..), (b, ..)| smaller(a, b))?;
-    let sample: u32 = cells
-        .iter()
-        .filter_map(|cell| tries.get(cell))
-        .map(|tries| match losing {
-            Losing::Packets => tries.sent,
-            Losing::Flows => tries.flows,
-        })
-        .sum();
+    places.sort_by(|(a, bound_a), (b, bound_b)| bound_b.total_cmp(bound_a).then_with(|| a.cmp(b)));
+    let mut fits: Vec<(Hypothesis, Fit)> = Vec::new();
+    let mut highest = looks + BAR;
+    for (place, bound) in places {
+        if bound + NEAR < highest {
+            break;
+        }
+        let fit = fit(model, &place, before);
+        if fit.gain > looks + if fit.on_top { BAR_ON_TOP } else { BAR } {
+            highest = highest.max(fit.gain);
+            fits.push((place, fit));
+        }
+    }
+    let near = fits.into_iter().filter(|(_, fit)| fit.gain + NEAR >= highest);
+    let (place, fit) = near.min_by(|(a, _), (b, _)| smaller(a, b))?;
     Some(LossSite {
         cells: model.crossing(place.family, &place.scope, place.init, place.filter),
-        hypothesis: place.clone(),
-        losing,
-        share,
-        sample: sample.into(),
+        hypothesis: place,
+        losing: fit.losing,
+        share: fit.share,
+        sample: fit.sample.into(),
     })
 }
 
-const NO_FIT: (f64, Losing, f64) = (f64::NEG_INFINITY, Losing::Packets, 0.0);
+/// How well loss at a place explains its cells.
+#[derive(Debug, Clone, Copy)]
+struct Fit {
+    gain: f64,
+    losing: Losing,
+    share: f64,
+    sample: u32,
+    /// Some of its cells lose by another place as well.
+    on_top: bool,
+}
 
-/// How well loss at a place explains its cells; one cell alone is no place.
-fn fit(
-    cells: &[CellIndex],
-    tries: &BTreeMap<CellIndex, Tries>,
-    before: &BTreeMap<CellIndex, f64>,
-) -> (f64, Losing, f64) {
-    let mut bins: BTreeMap<(Tries, u64), u32> = BTreeMap::new();
-    for cell in cells {
-        let share: f64 = before.get(cell).copied().unwrap_or(0.0);
-        *bins.entry((tries[cell], share.to_bits())).or_insert(0) += 1;
-    }
-    let lossy: u32 = bins
-        .iter()
-        .filter(|((tries, _), _)| tries.lost > 0)
-        .map(|(_, count)| count)
-        .sum();
-    if lossy < 2 {
-        return NO_FIT;
-    }
-    let bins: Vec<Bin> = bins
-        .into_iter()
-        .map(|((tries, before), count)| Bin {
-            tries,
-            before: f64::from_bits(before),
-            count,
-        })
-        .collect();
+fn fit(model: &Model<'_>, place: &Hypothesis, before: &[Shares]) -> Fit {
+    let bins = bins(model, place, before);
     let (gain, losing, share) = best_fit(&bins);
-    if spares_enough(&bins, losing, share) {
-        (gain, losing, share)
-    } else {
-        NO_FIT
+    let sample = |bin: &Bin| {
+        bin.count
+            * match losing {
+                Losing::Packets => bin.tries.sent,
+                Losing::Flows => bin.tries.flows,
+            }
+    };
+    Fit {
+        gain: if spares_enough(&bins, losing, share) {
+            gain
+        } else {
+            f64::NEG_INFINITY
+        },
+        losing,
+        share,
+        sample: bins.iter().map(sample).sum(),
+        on_top: bins.iter().any(|bin| bin.before != Shares::default()),
     }
+}
+
+/// Datagrams between agents that must cross a place; those that fared alike are counted together.
+fn bins(model: &Model<'_>, place: &Hypothesis, before: &[Shares]) -> Vec<Bin> {
+    let mut counts: BTreeMap<(Tries, u64, u64), u32> = BTreeMap::new();
+    model.each_between_agents(place, |cell| {
+        if let Some(tries) = tries(model, cell) {
+            let shares = before.get(cell.0).copied().unwrap_or_default();
+            let key = (tries, shares.packets.to_bits(), shares.flows.to_bits());
+            *counts.entry(key).or_insert(0) += 1;
+        }
+    });
+    let bins = counts.into_iter().map(|((tries, packets, flows), count)| Bin {
+        tries,
+        before: Shares {
+            packets: f64::from_bits(packets),
+            flows: f64::from_bits(flows),
+        },
+        count,
+    });
+    bins.collect()
 }
 
 /// Orders places that explain the same.

@@ -4,49 +4,61 @@
 //! masquerading or on which backend was chosen is only a `maybe`: it can explain a failure but a success there proves
 //! nothing.
 
-use mesh_proto::{NodeName, OverlayKind, Plane};
+use mesh_proto::{NodeName, Plane};
 
 use super::family::{Family, Init, Part};
+use super::layout::Layout;
 use crate::NodeIndex;
-use crate::matrix::Matrix;
 use crate::round::{PlannedCell, Target};
 
 /// The parts that a cell crosses, each with whether that is certain.
-pub(super) fn parts(matrix: &Matrix, cell: &PlannedCell) -> Vec<(Part, bool)> {
-    let roster = matrix.round().roster();
-    let Some(source) = roster.agent(cell.from) else {
-        return Vec::new();
-    };
-    let Some(node) = roster.node_index(&source.key.node) else {
-        return Vec::new();
+pub(super) fn parts(layout: &Layout<'_>, cell: &PlannedCell, parts: &mut Vec<(Part, bool)>) {
+    parts.clear();
+    let Some(source) = layout.source(cell.from) else {
+        return;
     };
     let mut path = Path {
-        matrix,
-        node,
-        plane: source.key.plane,
-        parts: Vec::new(),
+        layout,
+        node: source.node,
+        plane: source.plane,
+        parts,
     };
     match &cell.target {
         Target::Agent(to) => {
-            let target = roster.agent(*to).map(|agent| &agent.key);
-            if let Some((key, to)) = target.and_then(|key| Some((key, roster.node_index(&key.node)?))) {
-                path.agent(to, key.plane);
+            if let Some(target) = layout.source(*to) {
+                path.agent(target.node, target.plane);
             }
         }
-        Target::Loopback => path.certain(Part::at(Family::Loopback, node, Init::Both)),
+        Target::Loopback => path.certain(Part::at(Family::Loopback, source.node, Init::Both)),
         Target::Api => path.api(),
         Target::Dns { .. } => path.dns_service(),
         Target::DnsEndpoint(number) => path.dns_endpoint(*number),
         Target::NodePort { service, node } => path.node_port(*service, node),
     }
-    path.parts
+}
+
+/// The parts that a cell from an agent to another crosses, by who stands where.
+pub(super) fn parts_between(
+    layout: &Layout<'_>,
+    (node, plane): (NodeIndex, Plane),
+    (to, to_plane): (NodeIndex, Plane),
+    parts: &mut Vec<(Part, bool)>,
+) {
+    parts.clear();
+    let mut path = Path {
+        layout,
+        node,
+        plane,
+        parts,
+    };
+    path.agent(to, to_plane);
 }
 
 struct Path<'a> {
-    matrix: &'a Matrix,
+    layout: &'a Layout<'a>,
     node: NodeIndex,
     plane: Plane,
-    parts: Vec<(Part, bool)>,
+    parts: &'a mut Vec<(Part, bool)>,
 }
 
 impl Path<'_> {
@@ -56,15 +68,6 @@ impl Path<'_> {
 
     fn maybe(&mut self, part: Part) {
         self.parts.push((part, false));
-    }
-
-    fn encapsulated(&self) -> Option<bool> {
-        self.matrix
-            .round()
-            .roster()
-            .cluster
-            .overlay
-            .map(|overlay| overlay.kind != OverlayKind::None)
     }
 
     /// To another agent.
@@ -98,7 +101,7 @@ impl Path<'_> {
             (Plane::Host, Plane::Pod) => {
                 self.certain(Part::at(Family::Forward, to, Init::In));
                 self.certain(Part::between(Family::Routes, from, to));
-                match self.encapsulated() {
+                match self.layout.encapsulated {
                     // The source is the node's overlay address, so the answer needs the overlay and its routes too.
                     Some(true) => {
                         self.certain(Part::between(Family::Overlay, from, to));
@@ -128,6 +131,23 @@ impl Path<'_> {
         self.maybe(Part::at(Family::Forward, to, Init::In));
     }
 
+    /// From here to a server on a node's own network.
+    fn perhaps_towards_host(&mut self, to: NodeIndex) {
+        let from = self.node;
+        self.maybe(Part::at(Family::Agent(Plane::Host), to, Init::In));
+        if self.plane == Plane::Host {
+            if from != to {
+                self.maybe(Part::between(Family::Wire, from, to));
+                self.maybe(Part::between(Family::Bare, from, to));
+            }
+        } else if from == to {
+            self.maybe(Part::at(Family::Local, from, Init::Out));
+        } else {
+            self.maybe(Part::at(Family::Forward, from, Init::Out));
+            self.perhaps_between(from, to);
+        }
+    }
+
     fn perhaps_between(&mut self, from: NodeIndex, to: NodeIndex) {
         for family in [Family::Wire, Family::Bare, Family::Overlay, Family::Routes] {
             self.maybe(Part::between(family, from, to));
@@ -143,13 +163,9 @@ impl Path<'_> {
         self.service();
         self.certain(Part::at(Family::ApiService, self.node, Init::Out));
         self.certain(Part::at(Family::Rules, self.node, Init::Out));
-        let roster = self.matrix.round().roster();
-        let endpoints = roster.cluster.api.iter().flat_map(|api| &api.endpoints);
-        let nodes: Vec<NodeIndex> = endpoints
-            .filter_map(|endpoint| roster.node_index(roster.node_of_host_address(endpoint.ip())?))
-            .collect();
-        for node in nodes {
-            self.perhaps_towards(node);
+        let layout = self.layout;
+        for node in &layout.api {
+            self.perhaps_towards_host(*node);
         }
     }
 
@@ -158,19 +174,13 @@ impl Path<'_> {
         self.certain(Part::at(Family::DnsService, self.node, Init::Out));
         self.certain(Part::at(Family::DnsAll, self.node, Init::Out));
         self.certain(Part::at(Family::Rules, self.node, Init::Out));
-        let roster = self.matrix.round().roster();
-        let endpoints = roster
-            .cluster
-            .dns
-            .iter()
-            .flat_map(|dns| dns.endpoints.iter().enumerate());
-        let nodes: Vec<(usize, Option<NodeIndex>)> = endpoints
-            .map(|(number, endpoint)| (number, roster.node_index(&endpoint.node)))
-            .collect();
-        for (number, node) in nodes {
-            self.maybe(Part::at(Family::DnsEndpoint(number), self.node, Init::Out));
+        let layout = self.layout;
+        let only_one = layout.dns.len() == 1;
+        for (number, node) in layout.dns.iter().enumerate() {
+            let part = Part::at(Family::DnsEndpoint(number), self.node, Init::Out);
+            self.parts.push((part, only_one));
             if let Some(node) = node {
-                self.perhaps_towards(node);
+                self.perhaps_towards(*node);
             }
         }
     }
@@ -179,39 +189,35 @@ impl Path<'_> {
         self.service();
         self.certain(Part::at(Family::DnsEndpoint(number), self.node, Init::Out));
         self.certain(Part::at(Family::DnsAll, self.node, Init::Out));
-        let roster = self.matrix.round().roster();
-        let endpoint = roster
-            .cluster
-            .dns
-            .as_ref()
-            .and_then(|dns| dns.endpoints.get(number));
-        if let Some(node) = endpoint.and_then(|endpoint| roster.node_index(&endpoint.node)) {
+        if let Some(node) = self.layout.dns.get(number).copied().flatten() {
             self.perhaps_towards(node);
         }
     }
 
     fn node_port(&mut self, service: usize, on: &NodeName) {
-        let roster = self.matrix.round().roster();
-        let Some(on) = roster.node_index(on) else { return };
+        let layout = self.layout;
+        let Some(on) = layout.node(on) else { return };
         let from = self.node;
         for family in [Family::NodePort(service), Family::AnyNodePort] {
             self.certain(Part::between(family, from, on));
         }
         self.maybe(Part::at(Family::Agent(self.plane), from, Init::Out));
-        self.maybe(Part::at(Family::Rules, on, Init::In));
+        // What makes rules for services makes those for NodePorts with them.
+        self.certain(Part::at(Family::Rules, on, Init::In));
         self.perhaps_towards(on);
-        let backends = roster
-            .cluster
-            .node_ports
-            .get(service)
-            .into_iter()
-            .flat_map(|offer| &offer.backends);
-        let nodes: Vec<NodeIndex> = backends
-            .filter_map(|backend| roster.node_index(&backend.node))
-            .collect();
-        for backend in nodes {
+        let Some((backends, is_local)) = layout.backends.get(service) else {
+            return;
+        };
+        for backend in backends
+            .iter()
+            .copied()
+            .filter(|backend| !is_local || *backend == on)
+        {
             if backend == on {
                 self.maybe(Part::at(Family::Local, on, Init::In));
+                if from == on {
+                    continue;
+                }
             } else {
                 self.maybe(Part::at(Family::Forward, on, Init::Out));
                 self.perhaps_between(on, backend);

@@ -2,7 +2,7 @@
 
 use mesh_proto::{CellState, Observation, ProbeKind, Protocol, Reason};
 
-use crate::judge::Judged;
+use crate::judge::{Judged, loses_by_itself};
 use crate::matrix::Matrix;
 
 /// How a cell is ill.
@@ -16,7 +16,8 @@ pub(crate) enum Symptom {
     Partial,
 }
 
-/// The symptom of each cell; `None` for those that are reachable, unknown or skipped.
+/// The symptom of each cell; `None` for those that are reachable, unknown or skipped, and for those that lose a share
+/// at an agent that was starved.
 pub(crate) fn symptoms(matrix: &Matrix, judged: &[Judged]) -> Vec<Option<Symptom>> {
     let cells = matrix
         .round()
@@ -25,12 +26,16 @@ pub(crate) fn symptoms(matrix: &Matrix, judged: &[Judged]) -> Vec<Option<Symptom
         .zip(matrix.observations())
         .zip(judged);
     cells
-        .map(|((cell, seen), judged)| symptom(cell.kind, seen.as_ref(), judged))
+        .map(|((cell, seen), judged)| {
+            let seen = seen.as_ref()?;
+            let symptom = symptom(cell.kind, seen, judged)?;
+            let by_itself = symptom == Symptom::Partial && loses_by_itself(matrix, cell, seen);
+            (!by_itself).then_some(symptom)
+        })
         .collect()
 }
 
-fn symptom(kind: ProbeKind, seen: Option<&Observation>, judged: &Judged) -> Option<Symptom> {
-    let seen = seen?;
+fn symptom(kind: ProbeKind, seen: &Observation, judged: &Judged) -> Option<Symptom> {
     match judged.state {
         CellState::Reachable | CellState::Unknown | CellState::Skipped => None,
         CellState::Failed if kind == ProbeKind::PathMtu && seen.path_mtu.is_some() => Some(Symptom::Large),

@@ -328,7 +328,7 @@ fn what_a_dead_overlay_does_to_services_is_its_effect_where_they_may_cross_it() 
         let mut world = World::with(5, |trip| dead_if(trip.overlaid() && trip.touches(3)));
         world.backends = backends;
         world.service = Box::new(|_, target| {
-            matches!(target, Target::NodePort { service: 1, .. }).then_some(Fate::Loses(1))
+            matches!(target, Target::NodePort { service: 0, .. }).then_some(Fate::Loses(1))
         });
         let report = world.run();
         assert_eq!(report.findings.len(), findings, "{:#?}", report.findings);

@@ -1,0 +1,59 @@
+//! Sets of nodes that nothing connects to the rest.
+
+use std::collections::HashMap;
+
+use super::layout::KINDS;
+use super::model::Model;
+use crate::NodeIndex;
+
+/// Those of two nodes and more, on each side: what is left of the network when dead pairs of nodes are taken out of it.
+pub(super) fn cut_off_groups(model: &Model<'_>) -> Vec<Vec<NodeIndex>> {
+    let layout = &model.layout;
+    let nodes = layout.nodes();
+    // Between nodes: how many cells did not come through, and of how many nothing is known.
+    let mut dead: HashMap<(usize, usize), usize> = HashMap::new();
+    let mut unknown = vec![0; nodes];
+    let mut has_dead = vec![false; nodes];
+    for cell in model.ill.iter().chain(&model.unknown) {
+        let (Some(NodeIndex(from)), Some(NodeIndex(to))) = model.nodes(*cell) else {
+            continue;
+        };
+        if from == to || model.judged(*cell).came_through() && model.observed(*cell) {
+            continue;
+        }
+        *dead.entry((from.min(to), from.max(to))).or_default() += 1;
+        (has_dead[from], has_dead[to]) = (true, true);
+        if !model.observed(*cell) {
+            unknown[from] += 1;
+            unknown[to] += 1;
+        }
+    }
+    let standing = |node: usize| layout.agents_at(NodeIndex(node)).len();
+    let all: usize = (0..nodes).map(standing).sum();
+    let planned = |node: usize| 2 * KINDS * standing(node) * (all - standing(node));
+    let mut left: Vec<usize> = (0..nodes)
+        .filter(|node| planned(*node) > unknown[*node])
+        .collect();
+    let watched = left.len();
+    let is_dead = |a: usize, b: usize| {
+        let cells = 2 * KINDS * standing(a) * standing(b);
+        has_dead[a] && dead.get(&(a.min(b), a.max(b))).is_some_and(|dead| *dead >= cells)
+    };
+    let mut groups = Vec::new();
+    while let Some(first) = left.pop() {
+        let (mut group, mut next) = (vec![first], 0);
+        while next < group.len() {
+            let node = group[next];
+            let (stay, join) = left.into_iter().partition(|other| is_dead(node, *other));
+            left = stay;
+            let join: Vec<usize> = join;
+            group.extend(join);
+            next += 1;
+        }
+        if group.len() >= 2 && group.len() * 2 <= watched {
+            group.sort_unstable();
+            groups.push(group.into_iter().map(NodeIndex).collect());
+        }
+    }
+    groups
+}
