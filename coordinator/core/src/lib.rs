@@ -8,9 +8,11 @@ mod diff;
 mod judge;
 mod localise;
 mod matrix;
+mod netfilter;
 mod options;
 mod roster;
 mod round;
+mod second_look;
 mod verdict;
 #[cfg(test)]
 mod world;

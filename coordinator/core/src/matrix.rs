@@ -10,6 +10,7 @@ use crate::assemble::{RunInfo, assemble};
 use crate::judge::{Judged, judge};
 use crate::localise::localise;
 use crate::round::{CellIndex, Round};
+use crate::second_look::Look;
 
 /// All cells of a round, filled as observations come in.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub struct Matrix {
     agents: Vec<AgentRecord>,
     /// Nodes that left the cluster meanwhile.
     left: BTreeSet<NodeName>,
+    /// What was asked besides, once something was ill.
+    pub(crate) looks: Vec<Look>,
 }
 
 /// What became of one agent in the round.
@@ -60,6 +63,7 @@ impl Matrix {
             observed: 0,
             agents,
             left: BTreeSet::new(),
+            looks: Vec::new(),
         }
     }
 

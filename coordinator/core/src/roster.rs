@@ -86,6 +86,8 @@ pub struct Dns {
     pub name: String,
     /// Where it leads.
     pub endpoints: Vec<Backend>,
+    /// Where these listen: not always 53, where the service listens (OpenShift: 5353).
+    pub endpoint_port: Port,
 }
 
 /// A pod behind a service.

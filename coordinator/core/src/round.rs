@@ -117,6 +117,30 @@ impl Round {
         &self.cells
     }
 
+    /// The nodes that the endpoints of a service stand on; none for what is no service.
+    pub(crate) fn nodes_behind(&self, target: &Target) -> Vec<&NodeName> {
+        let cluster = &self.roster.cluster;
+        match target {
+            Target::Dns { .. } => {
+                let endpoints = cluster.dns.iter().flat_map(|dns| &dns.endpoints);
+                endpoints.map(|endpoint| &endpoint.node).collect()
+            }
+            Target::Api => {
+                let endpoints = cluster.api.iter().flat_map(|api| &api.endpoints);
+                let nodes = endpoints.filter_map(|endpoint| self.roster.node_of_host_address(endpoint.ip()));
+                nodes.collect()
+            }
+            Target::NodePort { service, .. } => {
+                let backends = cluster.node_ports.get(*service).into_iter();
+                backends
+                    .flat_map(|offer| &offer.backends)
+                    .map(|backend| &backend.node)
+                    .collect()
+            }
+            Target::Agent(_) | Target::Loopback | Target::DnsEndpoint(_) => Vec::new(),
+        }
+    }
+
     /// What an agent has to do; `None` for one that is not present.
     pub fn plan_of(&self, agent: AgentIndex) -> Option<&Plan> {
         self.plans.get(usize::try_from(agent.0).ok()?)?.as_ref()
@@ -235,7 +259,7 @@ impl Row<'_> {
                     Target::DnsEndpoint(number),
                     kind,
                     Some(endpoint.address),
-                    DOMAIN,
+                    dns.endpoint_port,
                     Effort::Tried,
                 );
             }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use mesh_proto::{Cause, Confidence, Direction, Observation, ProbeKind, Where};
+use mesh_proto::{Cause, Confidence, Direction, FlowTally, Observation, ProbeKind, Where};
 
 use super::Draft;
+use super::asked::Asked;
 use super::evidence::evidence;
 use super::legs::{OneWay, legs};
 use super::place::{in_words, place};
-use crate::localise::{Family, Hypothesis, Losing, LossSite, Model, Pick};
+use crate::localise::{Hypothesis, Losing, LossSite, Model, Pick};
 use crate::round::CellIndex;
 
 /// What becomes of a draft: cause, summary, advice.
@@ -19,6 +20,7 @@ pub(super) fn loss(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -> D
     let mut place = place(model, hypothesis);
     let mut evidence = evidence(model, &pick.explains);
     let (cause, summary, advice) = match model.site(hypothesis) {
+        _ if only_first_packets(model, pick) => slow(&in_words(&place)),
         Some(site) if site.losing == Losing::Flows => flows(&in_words(&place), Some(site.share)),
         Some(site) => packets(model, pick, site, &mut place, &mut evidence),
         None => elsewhere(model, pick, hypothesis, &mut place),
@@ -30,6 +32,8 @@ pub(super) fn loss(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -> D
         summary,
         evidence,
         advice: vec![advice],
+        ruled_out: Vec::new(),
+        shown: false,
         explains: pick.explains.clone(),
     }
 }
@@ -126,8 +130,13 @@ fn flows(at: &str, share: Option<f64>) -> Named {
 
 /// Not loss between agents that stands out: at a service, or too little to tell.
 fn elsewhere(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis, place: &mut Where) -> Named {
-    let at = match service(model, hypothesis.family, place) {
-        Some(service) => format!("{service}, asked at {}", in_words(place)),
+    let cluster = &model.matrix.round().roster().cluster;
+    // Where only what a service answers is lost, its rules or the server behind it lose it, and not the way there.
+    let at = match Asked::of(hypothesis.family, cluster) {
+        Some(asked) => {
+            asked.put(cluster, place);
+            format!("{}, asked at {}", asked.words(cluster), in_words(place))
+        }
         None => in_words(place),
     };
     let seen: Vec<&Observation> = pick
@@ -149,11 +158,7 @@ fn elsewhere(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis, place: &mu
         }
     });
     if lost == 0 {
-        return (
-            Cause::Slow,
-            format!("Answers at {at} come late, or only after a SYN or query was sent again."),
-            "Look for loss and load there: ip -s link; nstat -az TcpRetransSegs TcpExtListenDrops".to_owned(),
-        );
+        return slow(&at);
     }
     if dead > 0 && ill == 0 {
         return flows(&at, None);
@@ -164,6 +169,34 @@ fn elsewhere(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis, place: &mu
         format!("A share of the packets is lost at {at}: {lost} of {sent} tries."),
         ADVICE_LOSS.to_owned(),
     )
+}
+
+fn slow(at: &str) -> Named {
+    (
+        Cause::Slow,
+        format!("Answers at {at} come late, or only after a SYN or query was sent again."),
+        "Look for what makes the first packet of a connection wait or drops it (a connection tracking race, a full listen queue, a rate limit), and for load: nstat -az TcpRetransSegs TcpExtListenDrops; conntrack -S; ip -s link".to_owned(),
+    )
+}
+
+/// Whether each flow lost just one try, on all of several cells: that is its first, and no chance. Chance would spare some
+/// flows and hit others twice.
+fn only_first_packets(model: &Model<'_>, pick: &Pick) -> bool {
+    let udp = pick
+        .explains
+        .iter()
+        .filter(|cell| model.kind(**cell) == ProbeKind::Udp);
+    let seen: Vec<&Observation> = udp
+        .filter_map(|cell| model.matrix.observations()[cell.0].as_ref())
+        .collect();
+    let once = |seen: &&Observation| {
+        let lost = seen.sent.saturating_sub(seen.received) as usize;
+        let flows = &seen.incomplete_flows;
+        let one = |flow: &FlowTally| flow.sent >= 3 && flow.sent - flow.received.min(flow.sent) == 1;
+        lost > 1 && lost == flows.len() && flows.iter().all(one)
+    };
+    let even = |a: &Observation, b: &Observation| a.incomplete_flows.len() == b.incomplete_flows.len();
+    seen.len() >= 2 && seen.iter().all(once) && seen.windows(2).all(|pair| even(pair[0], pair[1]))
 }
 
 const ADVICE_LOSS: &str =
@@ -178,33 +211,5 @@ fn percent(share: f64) -> String {
         format!("{:.1} %", share * 100.0)
     } else {
         format!("{:.0} %", share * 100.0)
-    }
-}
-
-/// The service that is asked, where only what it answers is lost: then its rules or the server behind it lose it, and not
-/// the way there.
-fn service(model: &Model<'_>, family: Family, place: &mut Where) -> Option<String> {
-    let cluster = &model.matrix.round().roster().cluster;
-    match family {
-        Family::NodePort(number) => {
-            let offer = cluster.node_ports.get(number)?;
-            (place.port, place.protocol) = (Some(offer.port), Some(offer.protocol));
-            Some(format!("NodePort {}/{}", offer.port, offer.protocol))
-        }
-        Family::AnyNodePort => Some("NodePorts".to_owned()),
-        Family::DnsAll | Family::DnsService => {
-            place.service = cluster.dns.as_ref().map(|dns| dns.address);
-            Some("DNS".to_owned())
-        }
-        Family::DnsEndpoint(number) => {
-            let endpoint = cluster.dns.as_ref()?.endpoints.get(number)?;
-            place.endpoint = Some(endpoint.address);
-            Some(format!("the DNS endpoint {}", endpoint.address))
-        }
-        Family::ApiService => {
-            place.service = cluster.api.as_ref().map(|api| api.address);
-            Some("the API service".to_owned())
-        }
-        _ => None,
     }
 }

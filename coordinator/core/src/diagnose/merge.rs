@@ -1,6 +1,6 @@
 //! One fault is one finding: what several places of the model say of the same node becomes one.
 
-use mesh_proto::{Cause, Where};
+use mesh_proto::{Cause, NodeName, Where};
 
 use super::{Draft, side_effects};
 use crate::localise::Model;
@@ -29,9 +29,49 @@ fn one_fault(a: &Draft, b: &Draft) -> bool {
             same_nodes && a.place.protocol == b.place.protocol && a.place.service == b.place.service
                 || only_pairs(&a.place) && only_pairs(&b.place) && a.place.protocol == b.place.protocol
         }
-        Cause::MtuBlackhole | Cause::RandomLoss | Cause::FlowLoss | Cause::Slow => same_nodes,
-        _ => false,
+        Cause::EndpointStale
+        | Cause::ServiceNoEndpoints
+        | Cause::MasqueradeMissing
+        | Cause::PolicyNodePort => {
+            a.place.nodes == b.place.nodes && a.place.service == b.place.service && near(&a.place, &b.place)
+        }
+        Cause::DnsEndpointDown | Cause::DnsDown | Cause::ApiServerDown => {
+            a.place.endpoint == b.place.endpoint
+        }
+        // What lacks the way to one node's pods lacks it for one reason.
+        Cause::PodRoutesMissing if only_pairs(&a.place) && only_pairs(&b.place) => {
+            let ends =
+                |place: &Where| -> Vec<NodeName> { place.pairs.iter().map(|(_, to)| to.clone()).collect() };
+            let (theirs, from) = (ends(&b.place), |place: &Where| place.pairs[0].0.clone());
+            ends(&a.place).iter().any(|to| theirs.contains(to)) || from(&a.place) == from(&b.place)
+        }
+        Cause::OneWayLoss | Cause::NodePartitioned | Cause::NodeDown => false,
+        Cause::OverlayPeerStale | Cause::NeighbourStale | Cause::RoutingLoop => {
+            same_nodes || same_pairs(&a.place, &b.place)
+        }
+        _ if same_nodes => true,
+        // What every node has is one fault, whichever cells show it.
+        _ => everywhere(&a.place) && everywhere(&b.place),
     }
+}
+
+/// The same pairs, in whichever order.
+fn same_pairs(a: &Where, b: &Where) -> bool {
+    let is_in = |pair: &(NodeName, NodeName), of: &Where| {
+        of.pairs.contains(pair) || of.pairs.contains(&(pair.1.clone(), pair.0.clone()))
+    };
+    !a.pairs.is_empty()
+        && a.pairs.iter().all(|pair| is_in(pair, b))
+        && b.pairs.iter().all(|pair| is_in(pair, a))
+}
+
+fn everywhere(place: &Where) -> bool {
+    place.nodes.is_empty() && place.pairs.is_empty()
+}
+
+/// Ports of one service for TCP and UDP, or ports next to each other of no service that has a name here.
+fn near(a: &Where, b: &Where) -> bool {
+    a.endpoint == b.endpoint || a.port == b.port
 }
 
 fn only_pairs(place: &Where) -> bool {
@@ -45,11 +85,21 @@ fn join(into: &mut Draft, other: Draft) {
     if into.place.direction != other.place.direction {
         into.place.direction = None;
     }
+    if into.place.protocol != other.place.protocol {
+        into.place.protocol = None;
+    }
+    if into.place.port != other.place.port {
+        into.place.port = None;
+    }
     for pair in other.place.pairs {
         if !into.place.pairs.contains(&pair) {
             into.place.pairs.push(pair);
         }
     }
-    into.evidence.extend(other.evidence);
+    for line in other.evidence {
+        if !into.evidence.contains(&line) {
+            into.evidence.push(line);
+        }
+    }
     into.explains.extend(other.explains);
 }

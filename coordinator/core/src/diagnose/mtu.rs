@@ -63,11 +63,13 @@ pub(super) fn mtu(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -> Dr
         evidence: evidence(model, &pick.explains),
         advice: vec![
             format!(
-                "Give the devices an MTU of at most {wanted} (a VXLAN device 50 less), or let the path carry what they send."
+                "Give the devices an MTU of at most {wanted} (a VXLAN device 50 less, over IPv6 70 less), or let the path carry what they send."
             ),
             "Let ICMP type 3 code 4 (IPv6: type 2) pass, so that senders learn of it.".to_owned(),
         ],
         place,
+        ruled_out: Vec::new(),
+        shown: false,
         explains: pick.explains.clone(),
     }
 }

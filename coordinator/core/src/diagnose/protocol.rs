@@ -2,91 +2,116 @@
 
 use std::collections::BTreeSet;
 
-use mesh_proto::{Cause, Confidence, Where};
+use mesh_proto::{Plane, Protocol, Where};
 
-use super::Draft;
-use super::evidence::evidence;
-use super::place::{in_words, place, where_to_look};
-use crate::localise::{Family, Filter, Hypothesis, Model, Pick, Scope, protocol_of};
-use crate::round::CellIndex;
+use super::asked::Asked;
+use super::forwarding::stops;
+use super::kernel::{Way, host_stop, port};
+use super::place::{in_words, node_name, where_to_look};
+use super::policy::is_of_policy;
+use super::scene::Scene;
+use super::signature::{Case, Opinion, Proof};
+use crate::NodeIndex;
+use crate::localise::{Filter, Hypothesis, Model, Pick, Scope, protocol_of};
+use crate::netfilter::{IpProtocol, Stop};
+use crate::round::{CellIndex, Target};
 
-/// A place that spares the other protocols.
-pub(super) fn protocol(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -> Draft {
-    let mut place = place(model, hypothesis);
-    let at = match asked(model, hypothesis, &mut place) {
-        Some(whom) => whom,
-        None => in_words(&place),
+/// `protocol-filtered`: a place that spares the other protocols.
+pub(super) fn protocol_filtered(scene: &Scene<'_>) -> Opinion {
+    let Some(protocol) = scene.hypothesis.filter.protocol else {
+        return Opinion::Elsewhere;
     };
-    let whereabouts = where_to_look(&place);
-    let name = hypothesis
-        .filter
-        .protocol
-        .map(mesh_proto::Protocol::meaning)
-        .unwrap_or_default();
     // A port that one service lacks is no filtered protocol: more than one cell, and none of that protocol well there.
-    let of_protocol = pick
-        .explains
-        .iter()
-        .filter(|cell| Some(protocol_of(model.kind(**cell))) == hypothesis.filter.protocol)
+    let cells = scene.pick.explains.iter();
+    let of_protocol = cells
+        .filter(|cell| protocol_of(scene.model.kind(**cell)) == protocol)
         .count();
-    let sure = of_protocol >= 2 && pick.spared == 0 && others_pass(model, pick, hypothesis);
-    Draft {
-        cause: if sure {
-            Cause::ProtocolFiltered
+    if of_protocol < 2 || spares(scene) || !others_pass(scene.model, scene.pick, scene.hypothesis) {
+        return Opinion::Elsewhere;
+    }
+    let (place, at) = whereabouts(scene);
+    let stops = rules(scene, protocol);
+    if stops.iter().any(|(_, stop)| is_of_policy(stop)) {
+        return Opinion::Against("the rule that drops it is of a network policy".to_owned());
+    }
+    let rules: Vec<String> = stops
+        .iter()
+        .map(|(node, stop)| format!("On {}: {}", node_name(scene.model, *node), stop.words()))
+        .collect();
+    let name = protocol.meaning();
+    Case {
+        proof: if rules.is_empty() {
+            Proof::Likely
         } else {
-            Cause::Unknown
+            Proof::Shown
         },
-        place,
-        confidence: if sure {
-            Confidence::Likely
-        } else {
-            Confidence::Possible
-        },
-        summary: if sure {
-            format!("{name} is dropped at {at}, other protocols pass.")
-        } else {
-            format!("{name} fails at {at} for some targets, other protocols pass.")
-        },
-        evidence: evidence(model, &pick.explains),
+        summary: format!("{name} is dropped at {at}, other protocols pass."),
+        evidence: rules,
         advice: vec![format!(
             "{1}: iptables-save | grep -i -- '-p {0}'; nft list ruleset | grep -n {0}",
             name.to_ascii_lowercase(),
-            whereabouts
+            where_to_look(&place)
         )],
-        explains: pick.explains.clone(),
+        place,
     }
+    .into()
 }
 
-/// The endpoint or service that does not answer the protocol, where the place is one: the way there is not at fault.
-fn asked(model: &Model<'_>, hypothesis: &Hypothesis, place: &mut Where) -> Option<String> {
-    let cluster = &model.matrix.round().roster().cluster;
-    match hypothesis.family {
-        Family::DnsEndpoint(number) => {
-            let endpoint = cluster.dns.as_ref()?.endpoints.get(number)?;
-            place.endpoint = Some(endpoint.address);
-            if hypothesis.scope == Scope::Cluster {
-                place.nodes = vec![endpoint.node.clone()];
-            }
-            Some(format!(
-                "the DNS endpoint {} on {}",
-                endpoint.address, endpoint.node
-            ))
-        }
-        Family::DnsService | Family::DnsAll => {
-            place.service = cluster.dns.as_ref().map(|dns| dns.address);
-            Some(format!("DNS, asked at {}", in_words(place)))
-        }
-        Family::ApiService => {
-            place.service = cluster.api.as_ref().map(|api| api.address);
-            Some(format!("the API service, asked at {}", in_words(place)))
-        }
-        Family::NodePort(number) => {
-            place.port = cluster.node_ports.get(number).map(|offer| offer.port);
-            let port = place.port.map_or(String::new(), |port| format!(" {port}"));
-            Some(format!("NodePort{port}, asked at {}", in_words(place)))
-        }
-        _ => None,
+/// The place, and in words who does not answer the protocol: where that is a service or an endpoint, the way there is not at
+/// fault.
+pub(super) fn whereabouts(scene: &Scene<'_>) -> (Where, String) {
+    let cluster = scene.cluster();
+    let mut place = scene.place.clone();
+    let Some(asked) = Asked::of(scene.hypothesis.family, cluster) else {
+        let at = in_words(&place);
+        return (place, at);
+    };
+    let protocol = place.protocol;
+    asked.put(cluster, &mut place);
+    place.protocol = protocol;
+    let (whom, from) = (asked.words(cluster), in_words(&place));
+    if let (Asked::DnsEndpoint(number), Scope::Cluster) = (asked, &scene.hypothesis.scope) {
+        let endpoint = cluster.dns.as_ref().and_then(|dns| dns.endpoints.get(number));
+        place.nodes = endpoint.map(|of| of.node.clone()).into_iter().collect();
+        return (place, whom);
     }
+    (place, format!("{whom}, asked at {from}"))
+}
+
+/// Rules of the suspects that stop this protocol, one for each.
+fn rules<'a>(scene: &Scene<'a>, protocol: Protocol) -> Vec<(NodeIndex, Stop<'a>)> {
+    let mut rules = Vec::new();
+    for node in scene.suspects() {
+        let others = scene.others(node);
+        let towards = scene.address(node, Plane::Host);
+        let mut found = stops(scene, node);
+        if let (Some(peer), Some(towards)) = (others.first(), towards) {
+            let packet = (IpProtocol::of(protocol, towards), port(scene, protocol));
+            let ways = [Way::In, Way::Out].into_iter();
+            found.extend(ways.filter_map(|way| host_stop(scene, node, *peer, packet, way)));
+        }
+        rules.extend(found.into_iter().find(|stop| stop.sure).map(|stop| (node, stop)));
+    }
+    rules
+}
+
+/// Whether the protocol is well somewhere at the place. Where the place is between nodes or at one, a service says nothing: by
+/// which way it goes is not known.
+fn spares(scene: &Scene<'_>) -> bool {
+    let Hypothesis {
+        family,
+        scope,
+        init,
+        filter,
+    } = scene.hypothesis;
+    if Asked::of(*family, scene.cluster()).is_some() {
+        return scene.pick.spared > 0;
+    }
+    let crossing = scene.model.crossing(*family, scope, *init, *filter);
+    crossing.into_keys().any(|cell| {
+        let of_agent = matches!(scene.model.cell(cell).target, Target::Agent(_));
+        of_agent && scene.model.observed(cell) && scene.model.symptom(cell).is_none()
+    })
 }
 
 /// Whether most of what crosses the place by other protocols comes through; else it is no filter.

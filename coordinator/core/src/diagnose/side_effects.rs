@@ -40,11 +40,27 @@ pub(super) fn absorb(model: &Model<'_>, drafts: &[Draft]) -> Vec<Draft> {
 }
 
 fn has_effect(model: &Model<'_>, fault: &Draft, effect: &Draft) -> bool {
+    if is_of_services(model, effect) && stands_behind(model, fault, effect) {
+        return true;
+    }
     if matches!(
         fault.cause,
         Cause::RandomLoss | Cause::OneWayLoss | Cause::FlowLoss
     ) {
         return is_more_loss(model, fault, effect);
+    }
+    if let ([], [(a, b)]) = (fault.place.nodes.as_slice(), fault.place.pairs.as_slice()) {
+        let roster = model.matrix.round().roster();
+        let (Some(a), Some(b)) = (roster.node_index(a), roster.node_index(b)) else {
+            return false;
+        };
+        return is_of_pair(fault)
+            && !effect.shown
+            && effect.explains.len() * 4 <= fault.explains.len()
+            && effect
+                .explains
+                .iter()
+                .all(|cell| may_pass_between(model, *cell, a, b));
     }
     // Of several nodes there is no telling whose effect it is.
     let [name] = fault.place.nodes.as_slice() else {
@@ -55,6 +71,10 @@ fn has_effect(model: &Model<'_>, fault: &Draft, effect: &Draft) -> bool {
         return false;
     };
     let all = |is: &dyn Fn(CellIndex) -> bool| effect.explains.iter().all(|cell| is(*cell));
+    // What only fits beside what was shown is no fault of its own.
+    if is_broad(fault) && !effect.shown && effect.explains.len() <= fault.explains.len() {
+        return all(&|cell| may_cross(model, cell, node));
+    }
     match fault.cause {
         // A node that does not forward does not answer for others by ARP either (Linux `net/ipv4/arp.c`), so that pods
         // with a /32 lose their gateway, and with it their own node.
@@ -79,6 +99,86 @@ fn has_effect(model: &Model<'_>, fault: &Draft, effect: &Draft) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether an effect is a share that services lose, or answer late.
+fn is_of_services(model: &Model<'_>, effect: &Draft) -> bool {
+    let share = matches!(
+        effect.cause,
+        Cause::Unknown | Cause::Slow | Cause::FlowLoss | Cause::RandomLoss
+    );
+    let asks = |cell: &CellIndex| !behind(model, *cell).is_empty();
+    share && !effect.shown && effect.explains.iter().all(asks)
+}
+
+/// Whether of each service that is asked there something stands at the fault, so that it is chosen now and then.
+fn stands_behind(model: &Model<'_>, fault: &Draft, effect: &Draft) -> bool {
+    let roster = model.matrix.round().roster();
+    let pairs = fault.place.pairs.iter().flat_map(|(from, to)| [from, to]);
+    let at: Vec<NodeIndex> = fault
+        .place
+        .nodes
+        .iter()
+        .chain(pairs)
+        .filter_map(|name| roster.node_index(name))
+        .collect();
+    let of_network = !matches!(fault.cause, Cause::Unknown | Cause::MtuBlackhole | Cause::Slow);
+    let reaches = |cell: &CellIndex| behind(model, *cell).iter().any(|node| at.contains(node));
+    of_network && effect.explains.len() <= fault.explains.len() && effect.explains.iter().all(reaches)
+}
+
+/// The nodes that the endpoints of the service stand on that a cell asks; none where it asks no service.
+fn behind(model: &Model<'_>, cell: CellIndex) -> Vec<NodeIndex> {
+    let round = model.matrix.round();
+    let names = round.nodes_behind(&model.cell(cell).target).into_iter();
+    names.filter_map(|name| round.roster().node_index(name)).collect()
+}
+
+/// Whether a fault that a kernel or a packet told of stops whatever a node sends on, sends or receives.
+fn is_broad(fault: &Draft) -> bool {
+    let stops_all = matches!(
+        fault.cause,
+        Cause::ConntrackFull
+            | Cause::LocalEgressBlocked
+            | Cause::DuplicateAddress
+            | Cause::IptablesSplit
+            | Cause::IpForwardOff
+            | Cause::ForwardDropped
+            | Cause::ForwardRejected
+            | Cause::PolicyBlocked
+            | Cause::ReversePathFilter
+            | Cause::PodRoutesMissing
+            | Cause::OverlayDeviceDown
+            | Cause::OverlayPortBlocked
+            | Cause::OverlayPortMismatch
+    );
+    stops_all && fault.shown
+}
+
+/// Whether it is known to stop everything, or what the overlay carries, between two nodes.
+fn is_of_pair(fault: &Draft) -> bool {
+    let stops = matches!(
+        fault.cause,
+        Cause::OverlayPeerStale | Cause::NeighbourStale | Cause::RoutingLoop | Cause::PodRoutesMissing
+    );
+    stops && fault.shown
+}
+
+/// Whether a cell's packets may go between two nodes, by any way that the network could take.
+fn may_pass_between(model: &Model<'_>, cell: CellIndex, a: NodeIndex, b: NodeIndex) -> bool {
+    let is_between = |from, to| (from, to) == (a, b) || (from, to) == (b, a);
+    model
+        .parts_of(cell)
+        .iter()
+        .any(|(part, _)| is_between(part.from, part.to))
+}
+
+/// Whether a cell's packets may cross the node, by any way that the network could take.
+fn may_cross(model: &Model<'_>, cell: CellIndex, node: NodeIndex) -> bool {
+    model
+        .parts_of(cell)
+        .iter()
+        .any(|(part, _)| part.from == node || part.to == node)
 }
 
 /// Where a share of all packets is lost, some probe loses more than its share. What is wholly dead is not that: where
@@ -114,28 +214,19 @@ fn inside(model: &Model<'_>, cell: CellIndex, node: NodeIndex) -> bool {
             .and_then(|dns| dns.endpoints.get(*number))
             .and_then(|endpoint| roster.node_index(&endpoint.node)),
         Target::NodePort { node, .. } => roster.node_index(node),
-        Target::Api => api_node(model),
+        // Only where all that answers it stands there.
+        Target::Api => {
+            let nodes = behind(model, cell);
+            nodes
+                .first()
+                .copied()
+                .filter(|first| nodes.iter().all(|node| node == first))
+        }
         // Its own endpoint is one of those that answer it.
-        Target::Dns { .. } if has_dns_endpoint(model, node) => Some(node),
+        Target::Dns { .. } if behind(model, cell).contains(&node) => Some(node),
         _ => to,
     };
     from == Some(node) && to == Some(node)
-}
-
-/// The node that all endpoints of the API stand on, if it is one.
-fn api_node(model: &Model<'_>) -> Option<NodeIndex> {
-    let roster = model.matrix.round().roster();
-    let mut endpoints = roster.cluster.api.as_ref()?.endpoints.iter();
-    let node = roster.node_of_host_address(endpoints.next()?.ip())?;
-    let same = endpoints.all(|endpoint| roster.node_of_host_address(endpoint.ip()) == Some(node));
-    same.then(|| roster.node_index(node)).flatten()
-}
-
-fn has_dns_endpoint(model: &Model<'_>, node: NodeIndex) -> bool {
-    let roster = model.matrix.round().roster();
-    let dns = roster.cluster.dns.iter().flat_map(|dns| &dns.endpoints);
-    dns.into_iter()
-        .any(|endpoint| roster.node_index(&endpoint.node) == Some(node))
 }
 
 /// Whether the node's own kernel says that it has no route to others: then its link is down, and its routes went with it.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use mesh_proto::{AgentIndex, Cause, Confidence, Reason, Where};
+use mesh_proto::{AgentIndex, Cause, CellState, Confidence, Reason, Where};
 
 use super::Draft;
 use crate::judge::starved;
@@ -26,7 +26,9 @@ pub(super) fn doubt(model: &Model<'_>, drafts: Vec<Draft>) -> Vec<Draft> {
     if let Some(one) = together(filters) {
         kept.push(one);
     }
-    for draft in &mut kept {
+    // What came late at no place came late to agents that were late themselves.
+    kept.retain(|draft| !is_only_late(model, draft));
+    for draft in kept.iter_mut().filter(|draft| !draft.shown) {
         draft.confidence = Confidence::Possible;
         draft.evidence.insert(0, evidence.clone());
     }
@@ -50,6 +52,16 @@ fn agents(model: &Model<'_>) -> (usize, usize) {
         let is_starved = starved(matrix, index) || by_probe.contains(&index);
         (starving + usize::from(is_starved), all + 1)
     })
+}
+
+fn is_only_late(model: &Model<'_>, draft: &Draft) -> bool {
+    let nowhere =
+        draft.place.nodes.is_empty() && draft.place.pairs.is_empty() && draft.cause == Cause::Unknown;
+    nowhere
+        && draft
+            .explains
+            .iter()
+            .all(|cell| model.judged(*cell).state == CellState::Degraded)
 }
 
 fn only_timed_out(model: &Model<'_>, draft: &Draft) -> bool {

@@ -1,0 +1,249 @@
+//! The machine behind an address: hardware addresses that are out of date, and addresses that two have.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use mesh_proto::{MacAddress, NeighbourState, Plane, Reason, Where};
+
+use super::kernel::{link_to, mac_of, neighbour};
+use super::overlay::{against_if, is_dead};
+use super::place::node_name;
+use super::scene::Scene;
+use super::signature::{Case, Opinion, Proof};
+use crate::NodeIndex;
+use crate::localise::Family;
+use crate::round::CellIndex;
+
+/// `neighbour-stale`: a node sends what is for another to a hardware address that is not the other's.
+pub(super) fn neighbour_stale(scene: &Scene<'_>) -> Opinion {
+    if !matches!(
+        scene.hypothesis.family,
+        Family::Wire | Family::Bare | Family::Overlay | Family::Agent(_) | Family::Between(..)
+    ) {
+        return Opinion::Elsewhere;
+    }
+    let mut wrong = Vec::new();
+    let mut evidence = Vec::new();
+    let mut right = 0_usize;
+    for from in scene.nodes() {
+        for to in scene.nodes().filter(|to| *to != from) {
+            match entry(scene, from, to) {
+                Some(Entry::Right) => right += 1,
+                Some(Entry::Wrong {
+                    theirs,
+                    believed,
+                    state,
+                }) => {
+                    let (from_name, to_name) = (node_name(scene.model, from), node_name(scene.model, to));
+                    evidence.push((from, to, format!("{from_name}'s neighbour entry for {to_name} has {believed} ({state:?}), but {to_name}'s device has {theirs}.").to_lowercase_state()));
+                    wrong.push((from, to, believed));
+                }
+                None => {}
+            }
+        }
+    }
+    // Several nodes that believe in the same other machine were told so by it; and where somebody answers, somebody is there.
+    let told = |to, believed| {
+        wrong
+            .iter()
+            .filter(|(_, of, mac)| (*of, *mac) == (to, believed))
+            .count()
+    };
+    let alone = wrong
+        .iter()
+        .filter(|(from, to, believed)| told(*to, *believed) < 2 && !is_confirmed(scene, *from, *to));
+    let pairs: Vec<(NodeIndex, NodeIndex)> = alone.map(|(from, to, _)| (*from, *to)).collect();
+    let explained = scene
+        .pick
+        .explains
+        .iter()
+        .filter(|cell| match scene.model.nodes(**cell) {
+            (Some(from), Some(to)) => pairs.contains(&(from, to)) || pairs.contains(&(to, from)),
+            _ => true,
+        });
+    let explained = explained.count();
+    if pairs.is_empty() || explained * 20 < scene.pick.explains.len() * 19 {
+        return against_if(
+            right > 0,
+            "neighbour entries have the right hardware addresses".to_owned(),
+        );
+    }
+    let names: Vec<_> = pairs
+        .iter()
+        .map(|(from, to)| (node_name(scene.model, *from), node_name(scene.model, *to)))
+        .collect();
+    let (from, to) = names[0].clone();
+    Case {
+        proof: Proof::Shown,
+        summary: format!("{from} sends what is for {to} to a wrong hardware address: its neighbour entry is stale."),
+        evidence: evidence.into_iter().filter(|(from, to, _)| pairs.contains(&(*from, *to))).map(|(.., words)| words).collect(),
+        advice: vec![format!("On {from}: ip neigh show; ip neigh flush to {to}'s ADDRESS. If it comes again, look for who writes it (a permanent entry, a second machine with that address).")],
+        place: Where { pairs: names, direction: None, plane: None, nodes: Vec::new(), ..scene.place.clone() },
+    }
+    .into()
+}
+
+trait StateWords {
+    fn to_lowercase_state(self) -> String;
+}
+
+impl StateWords for String {
+    fn to_lowercase_state(self) -> String {
+        for (state, word) in [
+            ("(Permanent)", "(permanent)"),
+            ("(Reachable)", "(reachable)"),
+            ("(Stale)", "(stale)"),
+            ("(NoArp)", "(noarp)"),
+        ] {
+            if self.contains(state) {
+                return self.replace(state, word);
+            }
+        }
+        self
+    }
+}
+
+/// What a node believes of another's hardware address.
+enum Entry {
+    Right,
+    Wrong {
+        theirs: MacAddress,
+        believed: MacAddress,
+        state: NeighbourState,
+    },
+}
+
+/// `None` where they are not on one link, or a kernel does not say.
+fn entry(scene: &Scene<'_>, from: NodeIndex, to: NodeIndex) -> Option<Entry> {
+    let facts = scene.host(from)?;
+    let address = scene.address(to, Plane::Host)?;
+    let theirs = mac_of(scene.host(to)?, address)?;
+    let of = neighbour(facts, address, link_to(facts, address))?;
+    let believed = of.mac.filter(|_| !is_dead(of.state))?;
+    Some(if believed == theirs {
+        Entry::Right
+    } else {
+        Entry::Wrong {
+            theirs,
+            believed,
+            state: of.state,
+        }
+    })
+}
+
+/// `duplicate-address`: somebody else answers at an address.
+pub(super) fn duplicate_address(scene: &Scene<'_>) -> Opinion {
+    let impostor = impostors(scene);
+    if let Some((node, mac, believers)) = impostor
+        && scene.covers(&[node])
+    {
+        let (name, address) = (node_name(scene.model, node), scene.address(node, Plane::Host));
+        let words = address.map(|address| address.to_string()).unwrap_or_default();
+        return Case {
+            proof: Proof::Shown,
+            summary: format!("Another machine has the address of {name} ({words}): who talks to it gets one or the other."),
+            evidence: vec![format!("{words} is known at {mac} by {}, which is not {name}'s device.",
+                if believers == 1 { "one node".to_owned() } else { format!("{believers} nodes") })],
+            advice: vec![
+                format!("On another node: arping -D -I DEVICE {words}; ip neigh show {words}"),
+                format!("Find {mac} at the switch (its vendor is in the first three bytes), and give that machine another address."),
+            ],
+            place: Where { nodes: vec![name], pairs: Vec::new(), plane: None, direction: None, address, ..Where::default() },
+        }
+        .into();
+    }
+    let wrong = scene
+        .pick
+        .explains
+        .iter()
+        .filter(|cell| scene.model.judged(**cell).seen() == Some(Reason::WrongResponder));
+    let mut addresses: BTreeMap<IpAddr, (usize, CellIndex)> = BTreeMap::new();
+    for cell in wrong {
+        if let Some(address) = scene.model.cell(*cell).address {
+            addresses.entry(address).or_insert((0, *cell)).0 += 1;
+        }
+    }
+    let most = addresses.into_iter().max_by_key(|(_, (count, _))| *count);
+    let Some((address, (count, cell))) =
+        most.filter(|(_, (count, _))| count * 4 >= scene.pick.explains.len())
+    else {
+        return Opinion::Elsewhere;
+    };
+    let (_, to) = scene.model.nodes(cell);
+    let mut place = Where {
+        address: Some(address),
+        ..scene.place.clone()
+    };
+    if let Some(node) = to.filter(|node| scene.covers(&[*node])) {
+        place = Where {
+            nodes: vec![node_name(scene.model, node)],
+            pairs: Vec::new(),
+            address: Some(address),
+            plane: scene.place.plane,
+            ..Where::default()
+        };
+    }
+    let who = scene.model.matrix.observations()[cell.0]
+        .as_ref()
+        .and_then(|seen| seen.responder.as_ref())
+        .map(|who| format!(" ({} answered)", who.key))
+        .unwrap_or_default();
+    Case {
+        proof: Proof::Shown,
+        summary: format!("Somebody else answers at {address}: two machines or pods have this address."),
+        evidence: vec![format!("{count} cells were answered by another agent than the one that has the address{who}.")],
+        advice: vec![format!("Ask who has it: kubectl get pods -A -o wide | grep -w {address}; arping -D -I DEVICE {address}; ip route get {address} on each node")],
+        place,
+    }
+    .into()
+}
+
+/// Whether somebody is there whom a node takes for another: its kernel was answered lately (`NUD_REACHABLE`), or its probes
+/// were.
+fn is_confirmed(scene: &Scene<'_>, from: NodeIndex, to: NodeIndex) -> bool {
+    let believes = entry(scene, from, to);
+    let lately = matches!(
+        believes,
+        Some(Entry::Wrong {
+            state: NeighbourState::Reachable,
+            ..
+        })
+    );
+    lately || answers(scene, from, to)
+}
+
+/// Whether somebody answers what a node sends to another's address.
+fn answers(scene: &Scene<'_>, from: NodeIndex, to: NodeIndex) -> bool {
+    let cells = (0..scene.model.judged.len()).map(CellIndex);
+    let mut between = cells
+        .filter(|cell| scene.model.host_to_host(*cell) && scene.model.nodes(*cell) == (Some(from), Some(to)));
+    between.any(|cell| {
+        let seen = scene.model.judged(cell).seen();
+        scene.model.observed(cell) && scene.model.judged(cell).came_through()
+            || matches!(
+                seen,
+                Some(Reason::Refused | Reason::Reset | Reason::WrongResponder)
+            )
+    })
+}
+
+/// A node whose address others know at another machine's device, where somebody answers or several agree: the node, that
+/// device, how many believe it.
+fn impostors(scene: &Scene<'_>) -> Option<(NodeIndex, MacAddress, usize)> {
+    let mut believers: BTreeMap<(NodeIndex, MacAddress), (usize, bool)> = BTreeMap::new();
+    for to in scene.nodes() {
+        for from in scene.nodes().filter(|from| *from != to) {
+            if let Some(Entry::Wrong { believed, state, .. }) = entry(scene, from, to)
+                && state != NeighbourState::Permanent
+            {
+                let of = believers.entry((to, believed)).or_default();
+                *of = (of.0 + 1, of.1 || is_confirmed(scene, from, to));
+            }
+        }
+    }
+    let believed = believers
+        .into_iter()
+        .filter(|(_, (count, answered))| *count >= 2 || *answered);
+    let ((node, mac), (count, _)) = believed.max_by_key(|(_, (count, _))| *count)?;
+    Some((node, mac, count))
+}

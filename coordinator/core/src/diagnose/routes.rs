@@ -1,0 +1,253 @@
+//! The way of pod packets between nodes: routes that are missing, lead in a circle, or through a network that drops them.
+
+use mesh_proto::{Plane, Reason, Where};
+
+use super::forwarding::{is_of_pods, stops};
+use super::icmp_error::{Meaning, meaning};
+use super::kernel::{forwards, has_own_route, route_to, rules_are_known, tunnel};
+use super::overlay::{against_if, device_down};
+use super::place::{in_words, node_name, where_to_look};
+use super::scene::{Scene, passed_on};
+use super::signature::{Case, Opinion, Proof};
+use crate::NodeIndex;
+use crate::localise::Family;
+
+/// `pod-routes-missing`: a node does not know the way to other nodes' pods.
+pub(super) fn pod_routes_missing(scene: &Scene<'_>) -> Opinion {
+    if !is_of_pods(scene) || scene.hypothesis.filter.protocol.is_some() {
+        return Opinion::Elsewhere;
+    }
+    if let Opinion::For(_) = device_down(scene) {
+        return Opinion::Against("the device that they go by is down, and they went with it".to_owned());
+    }
+    let mut missing: Vec<(NodeIndex, NodeIndex)> = Vec::new();
+    let mut present = 0_usize;
+    for from in scene.nodes() {
+        let Some(facts) = scene.host(from).filter(|facts| !facts.routes.is_empty()) else {
+            continue;
+        };
+        for to in scene.nodes().filter(|to| *to != from) {
+            let Some(pod) = scene.address(to, Plane::Pod) else {
+                continue;
+            };
+            if has_own_route(facts, pod) {
+                present += 1;
+            } else {
+                missing.push((from, to));
+            }
+        }
+    }
+    let between = |cell| match scene.model.nodes(cell) {
+        (Some(from), Some(to)) if from != to => {
+            missing.contains(&(from, to)) || missing.contains(&(to, from))
+        }
+        _ => true,
+    };
+    let explained = scene.pick.explains.iter().filter(|cell| between(**cell)).count();
+    if missing.is_empty() || explained * 20 < scene.pick.explains.len() * 19 {
+        return against_if(
+            present > 0,
+            "the routes to the other nodes' pods stand".to_owned(),
+        );
+    }
+    let suspects = scene.suspects();
+    missing.retain(|(from, to)| suspects.contains(from) || suspects.contains(to));
+    if missing.is_empty() {
+        return against_if(
+            present > 0,
+            "the routes to the other nodes' pods stand".to_owned(),
+        );
+    }
+    let mut from: Vec<NodeIndex> = missing.iter().map(|(from, _)| *from).collect();
+    from.sort_unstable();
+    from.dedup();
+    let others = scene.roster().nodes.len() - 1;
+    let lacks_all = |node: &NodeIndex| missing.iter().filter(|(from, _)| from == node).count() == others;
+    let all = scene.roster().nodes.len() * others;
+    let place = if missing.len() == all {
+        Where {
+            nodes: Vec::new(),
+            pairs: Vec::new(),
+            ..scene.place.clone()
+        }
+    } else if from.iter().all(lacks_all) {
+        let nodes = from.iter().map(|node| node_name(scene.model, *node)).collect();
+        Where {
+            nodes,
+            pairs: Vec::new(),
+            ..scene.place.clone()
+        }
+    } else {
+        let pairs = missing
+            .iter()
+            .map(|(from, to)| (node_name(scene.model, *from), node_name(scene.model, *to)));
+        Where {
+            nodes: Vec::new(),
+            pairs: pairs.collect(),
+            ..scene.place.clone()
+        }
+    };
+    let evidence = missing.iter().take(3).filter_map(|(from, to)| {
+        let pod = scene.address(*to, Plane::Pod)?;
+        let way = match route_to(scene.host(*from)?, pod) {
+            Some(route) => format!(
+                "only the route {} matches, by {}",
+                route.to,
+                route.link.as_deref().unwrap_or("nothing")
+            ),
+            None => "no route matches".to_owned(),
+        };
+        Some(format!(
+            "On {}: for {pod} (a pod on {}) {way}.",
+            node_name(scene.model, *from),
+            node_name(scene.model, *to)
+        ))
+    });
+    Case {
+        // Some networks between nodes route pod addresses by themselves; there every node lacks such routes.
+        proof: if present > 0 { Proof::Shown } else { Proof::Likely },
+        summary: format!("The routes to other nodes' pods are missing: {}.", in_words(&place)),
+        evidence: evidence.collect(),
+        advice: vec![
+            "With Calico without encapsulation routes come by BGP: calicoctl node status; allow TCP port 179 between the nodes: firewall-cmd --permanent --add-port=179/tcp && firewall-cmd --reload; or switch an encapsulation on (VXLAN).".to_owned(),
+            format!("{}: ip route; and the log of the CNI's pod there.", where_to_look(&place)),
+        ],
+        place: Where { direction: None, plane: Some(Plane::Pod), ..place },
+    }
+    .into()
+}
+
+/// `underlay-drops-pods`: the network between the nodes does not carry pod addresses.
+pub(super) fn underlay_drops_pods(scene: &Scene<'_>) -> Opinion {
+    if scene.hypothesis.filter.protocol.is_some() {
+        return Opinion::Elsewhere;
+    }
+    if !matches!(
+        scene.hypothesis.family,
+        Family::Overlay | Family::Routes | Family::Between(..) | Family::Forward
+    ) {
+        return Opinion::Elsewhere;
+    }
+    let said = scene.cluster().overlay.map(|overlay| overlay.kind);
+    let encapsulated = match said {
+        Some(kind) => kind != mesh_proto::OverlayKind::None,
+        None => scene
+            .nodes()
+            .filter_map(|node| scene.host(node))
+            .any(|facts| tunnel(facts, None).is_some()),
+    };
+    if encapsulated {
+        return Opinion::Against("pod packets travel inside packets with node addresses".to_owned());
+    }
+    let suspects = scene.suspects();
+    let known: Vec<_> = suspects
+        .iter()
+        .filter_map(|node| Some((*node, scene.host(*node)?)))
+        .collect();
+    if known.len() < suspects.len() {
+        return Opinion::Elsewhere;
+    }
+    let carries = |(node, facts): &(NodeIndex, &mesh_proto::HostFacts)| {
+        let mut pods = scene
+            .nodes()
+            .filter(|other| other != node)
+            .filter_map(|other| scene.address(other, Plane::Pod));
+        pods.all(|pod| has_own_route(facts, pod) && forwards(facts, pod) != Some(false))
+    };
+    if !known.iter().all(carries) {
+        return Opinion::Elsewhere;
+    }
+    let in_order = known
+        .iter()
+        .all(|(node, facts)| rules_are_known(facts) && stops(scene, *node).is_empty());
+    let at = in_words(&scene.place);
+    Case {
+        proof: if in_order { Proof::Likely } else { Proof::Fits },
+        summary: format!("The network between the nodes drops packets with pod addresses: {at}."),
+        evidence: if in_order {
+            vec!["Routes stand, forwarding is on and no rule of the nodes drops them; packets with node addresses pass.".to_owned()]
+        } else {
+            Vec::new()
+        },
+        advice: vec![
+            "Clouds and switches drop addresses that they do not know: switch off the source/destination check of the machines (AWS, GCP: canIpForward), allow the pod network in security groups and port security (OpenStack: allowed-address-pairs).".to_owned(),
+            "Or let the CNI encapsulate: Calico vxlanMode: Always; flannel backend vxlan.".to_owned(),
+        ],
+        place: Where { direction: None, ..scene.place.clone() },
+    }
+    .into()
+}
+
+/// `routing-loop`: packets circle until their TTL ends.
+pub(super) fn routing_loop(scene: &Scene<'_>) -> Opinion {
+    let exceeded: Vec<_> = scene
+        .icmp_errors()
+        .filter(|(_, icmp)| meaning(icmp) == Meaning::TimeExceeded)
+        .collect();
+    let suspects = scene.suspects();
+    let circles = scene.looks().filter_map(|(from, _, _, seen)| match seen {
+        mesh_proto::Seen::Walk(hops) if suspects.contains(&from) || scene.pair().is_none() => circle(hops),
+        _ => None,
+    });
+    let circles: Vec<Vec<std::net::IpAddr>> = circles.collect();
+    let by_reason = scene.seen(Reason::TtlExceeded);
+    if exceeded.is_empty() && by_reason == 0 {
+        return Opinion::Elsewhere;
+    }
+    let mut members: Vec<NodeIndex> = circles
+        .iter()
+        .flatten()
+        .filter_map(|hop| scene.node_of(*hop))
+        .collect();
+    members.extend(exceeded.iter().filter_map(|(_, icmp)| scene.node_of(icmp.from)));
+    members.sort_unstable();
+    members.dedup();
+    let mut place = scene.place.clone();
+    if let ([a, b], true) = (members.as_slice(), scene.covers(&members)) {
+        place.nodes = Vec::new();
+        place.pairs = vec![(node_name(scene.model, *a), node_name(scene.model, *b))];
+    } else if let ([one], true) = (members.as_slice(), scene.covers(&members)) {
+        place = scene.narrowed(&[*one]);
+    }
+    let mut evidence: Vec<String> = circles
+        .iter()
+        .take(2)
+        .map(|circle| {
+            let hops: Vec<String> = circle.iter().map(ToString::to_string).collect();
+            format!(
+                "A walk comes by the same hops again and again: {}.",
+                hops.join(", ")
+            )
+        })
+        .collect();
+    if let Some((_, icmp)) = exceeded.first() {
+        evidence.push(format!(
+            "ICMP {}/{} (time exceeded) came from {}.",
+            icmp.kind, icmp.code, icmp.from
+        ));
+    }
+    Case {
+        proof: Proof::Shown,
+        summary: format!("Packets circle until their TTL ends: {}.", in_words(&place)),
+        evidence,
+        advice: vec![format!("{}: ip route get ADDRESS, hop by hop; one of them sends back where it came from. Restart the CNI's pods there, or remove the wrong route.", where_to_look(&place))],
+        place: Where { direction: None, ..place },
+    }
+    .into()
+}
+
+/// Hops that answer at more than one distance.
+fn circle(hops: &[mesh_proto::Hop]) -> Option<Vec<std::net::IpAddr>> {
+    let mut seen = Vec::new();
+    let mut again = Vec::new();
+    for from in hops.iter().filter_map(|hop| passed_on(hop.answer)) {
+        if seen.contains(&from) {
+            if !again.contains(&from) {
+                again.push(from);
+            }
+        } else {
+            seen.push(from);
+        }
+    }
+    (!again.is_empty()).then_some(again)
+}

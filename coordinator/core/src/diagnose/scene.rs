@@ -1,0 +1,209 @@
+//! What signatures look at: a place that is at fault, the cells that it explains, what their kernels say, and what the
+//! second look brought.
+
+use std::net::IpAddr;
+
+use mesh_proto::{Ask, HopAnswer, HostFacts, IcmpError, Plane, Reason, Seen, Where};
+
+use super::direction;
+use super::evidence::icmp;
+use super::icmp_error::{Meaning, meaning};
+use super::place::{node_name, place};
+use crate::localise::{Hypothesis, Init, Model, Pick, Scope};
+use crate::round::CellIndex;
+use crate::{Cluster, NodeIndex, Roster};
+
+/// One place, and everything known about it.
+pub(super) struct Scene<'a> {
+    pub(super) model: &'a Model<'a>,
+    pub(super) pick: &'a Pick,
+    pub(super) hypothesis: &'a Hypothesis,
+    /// Where it is, in the report's terms, as the cells and the receive counters tell.
+    pub(super) place: Where,
+    /// Between two nodes only one direction loses.
+    pub(super) one_way: bool,
+}
+
+impl<'a> Scene<'a> {
+    pub(super) fn new(model: &'a Model<'a>, pick: &'a Pick, hypothesis: &'a Hypothesis) -> Self {
+        let mut place = place(model, hypothesis);
+        let mut one_way = false;
+        if hypothesis.init == Init::Both {
+            match &hypothesis.scope {
+                Scope::Node(node) => place.direction = direction::around(model, &pick.explains, *node),
+                Scope::Pair(a, b) => {
+                    let names = (node_name(model, *a), node_name(model, *b));
+                    let lossy = direction::between(model, &pick.explains, *a, *b);
+                    one_way = lossy.0 != lossy.1;
+                    if lossy == (false, true) {
+                        place.pairs = vec![(names.1, names.0)];
+                    }
+                }
+                _ => {}
+            }
+        }
+        Self {
+            model,
+            pick,
+            hypothesis,
+            place,
+            one_way,
+        }
+    }
+
+    pub(super) fn roster(&self) -> &'a Roster {
+        self.model.matrix.round().roster()
+    }
+
+    pub(super) fn cluster(&self) -> &'a Cluster {
+        &self.roster().cluster
+    }
+
+    /// All nodes.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = NodeIndex> + use<> {
+        (0..self.roster().nodes.len()).map(NodeIndex)
+    }
+
+    /// The nodes that may be at fault.
+    pub(super) fn suspects(&self) -> Vec<NodeIndex> {
+        match &self.hypothesis.scope {
+            // Of two nodes either may be at fault: everything that one of them breaks breaks between both.
+            Scope::Node(_) if self.roster().nodes.len() == 2 => self.nodes().collect(),
+            Scope::Node(node) => vec![*node],
+            Scope::Pair(a, b) => vec![*a, *b],
+            // What cuts a set of nodes off from the others may stand on either side.
+            Scope::Group(_) | Scope::OwnNode | Scope::OtherNodes | Scope::Cluster => self.nodes().collect(),
+        }
+    }
+
+    /// Nodes that a suspect is compared with, healthy as far as this place goes; all others where none is.
+    pub(super) fn others(&self, node: NodeIndex) -> Vec<NodeIndex> {
+        let suspects = self.suspects();
+        let healthy: Vec<NodeIndex> = self.nodes().filter(|other| !suspects.contains(other)).collect();
+        if healthy.is_empty() {
+            self.nodes().filter(|other| *other != node).collect()
+        } else {
+            healthy
+        }
+    }
+
+    /// The two nodes between which the place is, if it is a pair.
+    pub(super) fn pair(&self) -> Option<(NodeIndex, NodeIndex)> {
+        match self.hypothesis.scope {
+            Scope::Pair(a, b) => Some((a, b)),
+            _ => None,
+        }
+    }
+
+    /// What the kernel of a node says of itself; `None` where no host agent could be asked.
+    pub(super) fn host(&self, node: NodeIndex) -> Option<&'a HostFacts> {
+        self.facts(node, Plane::Host)
+    }
+
+    /// What the kernel says in an agent's place.
+    pub(super) fn facts(&self, node: NodeIndex, plane: Plane) -> Option<&'a HostFacts> {
+        let (agent, _) = self.roster().find(self.roster().node_name(node), plane)?;
+        self.model.matrix.agent(agent)?.facts.as_ref()
+    }
+
+    /// The address of a node's agent.
+    pub(super) fn address(&self, node: NodeIndex, plane: Plane) -> Option<IpAddr> {
+        self.roster()
+            .find(self.roster().node_name(node), plane)?
+            .1
+            .address
+    }
+
+    /// The node that an address belongs to, as far as agents and kernels say.
+    pub(super) fn node_of(&self, address: IpAddr) -> Option<NodeIndex> {
+        let by_agent = self
+            .roster()
+            .agents
+            .iter()
+            .find(|agent| agent.address == Some(address));
+        let by_agent = by_agent.and_then(|agent| self.roster().node_index(&agent.key.node));
+        by_agent.or_else(|| {
+            self.nodes()
+                .find(|node| self.host(*node).is_some_and(|facts| facts.has_address(address)))
+        })
+    }
+
+    /// How many of the cells were seen to fail so.
+    pub(super) fn seen(&self, reason: Reason) -> usize {
+        let cells = self.pick.explains.iter();
+        cells
+            .filter(|cell| self.model.judged(**cell).seen() == Some(reason))
+            .count()
+    }
+
+    /// The ICMP errors that the cells got.
+    pub(super) fn icmp_errors(&self) -> impl Iterator<Item = (CellIndex, IcmpError)> {
+        let cells = self.pick.explains.iter();
+        cells.filter_map(|cell| Some((*cell, icmp(self.model, *cell)?)))
+    }
+
+    /// What was asked besides and answered: by which node, in which plane, what.
+    pub(super) fn looks(&self) -> impl Iterator<Item = (NodeIndex, Plane, &'a Ask, &'a Seen)> {
+        let roster = self.roster();
+        self.model.matrix.looks().iter().filter_map(move |look| {
+            let key = &roster.agent(look.from)?.key;
+            Some((
+                roster.node_index(&key.node)?,
+                key.plane,
+                &look.ask,
+                look.seen.as_ref()?,
+            ))
+        })
+    }
+
+    /// Who answered at each hop from an agent to an address, where that was tried.
+    pub(super) fn walk(&self, from: NodeIndex, plane: Plane, to: IpAddr) -> Option<&'a [mesh_proto::Hop]> {
+        self.looks().find_map(|(node, of, ask, seen)| match (ask, seen) {
+            (Ask::Walk { target, .. }, Seen::Walk(hops)) if (node, of, *target) == (from, plane, to) => {
+                Some(hops.as_slice())
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether what was shown at these nodes accounts for the cells: each of them touches one.
+    pub(super) fn covers(&self, nodes: &[NodeIndex]) -> bool {
+        let mut known = 0_usize;
+        let mut touching = 0_usize;
+        for cell in &self.pick.explains {
+            let (from, to) = self.model.nodes(*cell);
+            // What asks a service may go by any node.
+            let (Some(from), Some(to)) = (from, to) else {
+                continue;
+            };
+            known += 1;
+            touching += usize::from(nodes.contains(&from) || nodes.contains(&to));
+        }
+        touching * 20 >= known * 19
+    }
+
+    /// The place, where the nodes at fault are known more closely than the cells alone tell.
+    pub(super) fn narrowed(&self, nodes: &[NodeIndex]) -> Where {
+        let mut place = self.place.clone();
+        let all = self.roster().nodes.len();
+        let narrow = match &self.hypothesis.scope {
+            // Of the two ends the one that has it.
+            Scope::Pair(..) => nodes.len() == 1,
+            Scope::Node(_) => all == 2 && nodes.len() == 1,
+            _ => nodes.len() < all || all == 1,
+        };
+        if narrow {
+            place.nodes = nodes.iter().map(|node| node_name(self.model, *node)).collect();
+            place.pairs = Vec::new();
+        }
+        place
+    }
+}
+
+/// Whether somebody answered a hop with time exceeded.
+pub(super) fn passed_on(answer: HopAnswer) -> Option<IpAddr> {
+    match answer {
+        HopAnswer::Error(icmp) if meaning(&icmp) == Meaning::TimeExceeded => Some(icmp.from),
+        _ => None,
+    }
+}

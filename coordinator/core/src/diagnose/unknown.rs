@@ -1,0 +1,204 @@
+//! What no signature fits: the place all the same, and where to look.
+
+use mesh_proto::{Cause, Confidence, OverlayKind, Reason, Where};
+
+use super::Draft;
+use super::asked::Asked;
+use super::evidence::evidence;
+use super::place::{in_words, where_to_look};
+use super::protocol::whereabouts;
+use super::scene::Scene;
+use super::services::{asked, capital, service_place};
+use crate::localise::{Family, Init, Scope};
+
+/// A finding with the cause `unknown`.
+pub(super) fn unknown(scene: &Scene<'_>) -> Draft {
+    let (place, summary, advice) = match scene.hypothesis.family {
+        _ if scene.hypothesis.filter.protocol.is_some() => protocol(scene),
+        Family::Wire | Family::Bare => bare(scene),
+        Family::Overlay | Family::Routes => carrier(scene),
+        Family::Rules
+        | Family::DnsAll
+        | Family::DnsService
+        | Family::DnsEndpoint(_)
+        | Family::ApiService
+        | Family::NodePort(_)
+        | Family::AnyNodePort => service(scene),
+        Family::Forward | Family::Local | Family::Loopback | Family::Agent(_) | Family::Between(..) => {
+            agent(scene)
+        }
+    };
+    let mut seen = evidence(scene.model, &scene.pick.explains);
+    seen.extend(super::differences::differences(scene));
+    Draft {
+        cause: Cause::Unknown,
+        place,
+        confidence: Confidence::Possible,
+        summary,
+        evidence: seen,
+        advice,
+        ruled_out: Vec::new(),
+        shown: false,
+        explains: scene.pick.explains.clone(),
+    }
+}
+
+fn protocol(scene: &Scene<'_>) -> (Where, String, Vec<String>) {
+    let (place, at) = whereabouts(scene);
+    let name = place
+        .protocol
+        .map(mesh_proto::Protocol::meaning)
+        .unwrap_or_default();
+    let advice = format!(
+        "{1}: iptables-save | grep -i -- '-p {0}'; nft list ruleset | grep -n {0}",
+        name.to_ascii_lowercase(),
+        where_to_look(&place)
+    );
+    (
+        place,
+        format!("{name} fails at {at} for some targets, other protocols pass."),
+        vec![advice],
+    )
+}
+
+fn bare(scene: &Scene<'_>) -> (Where, String, Vec<String>) {
+    let at = in_words(&scene.place);
+    (
+        scene.place.clone(),
+        format!("Node addresses are unreachable at {at}, while the pod network there works."),
+        vec![format!(
+            "{}: nft list chain ip filter INPUT; iptables-save | grep -E 'INPUT|OUTPUT'",
+            where_to_look(&scene.place)
+        )],
+    )
+}
+
+fn carrier(scene: &Scene<'_>) -> (Where, String, Vec<String>) {
+    let at = in_words(&scene.place);
+    let overlay = scene.cluster().overlay;
+    let carrier = match overlay {
+        Some(overlay) if overlay.kind != OverlayKind::None => match overlay.port {
+            Some(port) => format!("{} on UDP port {port}", overlay.kind),
+            None => overlay.kind.to_string(),
+        },
+        Some(_) => "routes, without encapsulation".to_owned(),
+        None => "overlay or routes".to_owned(),
+    };
+    let summary = match (scene.place.nodes.as_slice(), scene.place.pairs.as_slice()) {
+        ([], []) => format!(
+            "Pod packets pass between no two nodes, while the node network is fine: what carries them ({carrier}) fails everywhere."
+        ),
+        (_, [(from, to)]) => format!(
+            "Pod packets do not pass from {from} to {to}, while the node network between them is fine: what carries them ({carrier}) fails there."
+        ),
+        _ => format!(
+            "Pod packets do not pass between {at} and other nodes, while the node network is fine: what carries them ({carrier}) fails there."
+        ),
+    };
+    let advice = format!(
+        "{}: {}",
+        where_to_look(&scene.place),
+        look_at_carrier(overlay.map(|overlay| overlay.kind))
+    );
+    (scene.place.clone(), summary, vec![advice])
+}
+
+/// What shows how pod packets travel, by what carries them.
+fn look_at_carrier(kind: Option<OverlayKind>) -> &'static str {
+    match kind {
+        Some(OverlayKind::None) => {
+            "ip route; ip neigh; nft list ruleset; iptables-save; and whether BGP, or what else makes the routes, runs"
+        }
+        Some(OverlayKind::Wireguard) => "wg show; ip route; nft list ruleset; iptables-save",
+        Some(OverlayKind::Ipip) => "ip -d tunnel show; ip route; nft list ruleset; iptables-save",
+        Some(OverlayKind::Geneve) => "ip -d link show type geneve; ip route; nft list ruleset; iptables-save",
+        Some(OverlayKind::Vxlan) => {
+            "ip -d link show type vxlan; ip route; bridge fdb show; nft list ruleset; iptables-save"
+        }
+        None => "ip -d link; ip route; nft list ruleset; iptables-save",
+    }
+}
+
+fn agent(scene: &Scene<'_>) -> (Where, String, Vec<String>) {
+    let at = in_words(&scene.place);
+    let what = match scene.hypothesis.family {
+        Family::Forward => format!(
+            "{at} does not forward for its pods: they reach nothing off the node, and nothing reaches them."
+        ),
+        Family::Local => format!("Between {at} and its own pods nothing passes."),
+        Family::Loopback => format!("Loopback does not work on {at}."),
+        Family::Agent(plane) => match scene.hypothesis.init {
+            Init::Both => format!("Nothing passes to or from the {plane} network of {at}."),
+            Init::In => format!("Nothing that is opened from elsewhere reaches the {plane} network of {at}."),
+            Init::Out => format!("The {plane} network of {at} reaches nothing."),
+        },
+        Family::Between(from, to) => {
+            format!("From the {from} network to the {to} network nothing passes: {at}.")
+        }
+        _ => format!("Nothing passes at {at}."),
+    };
+    // Whichever way packets go, it is the node that keeps pods from forwarding.
+    let direction = scene
+        .place
+        .direction
+        .filter(|_| scene.hypothesis.family != Family::Forward);
+    let what = if scene.seen(Reason::LocalError) > 0 {
+        format!("{what} The source's own kernel refuses to send.")
+    } else {
+        what
+    };
+    (
+        Where {
+            direction,
+            ..scene.place.clone()
+        },
+        what,
+        vec![format!(
+            "{}: ip -br addr; ip route; ip rule; sysctl net.ipv4.ip_forward; nft list ruleset; iptables-save",
+            where_to_look(&scene.place)
+        )],
+    )
+}
+
+fn service(scene: &Scene<'_>) -> (Where, String, Vec<String>) {
+    let at = in_words(&scene.place);
+    let from = scene
+        .hypothesis
+        .filter
+        .from
+        .map(|plane| format!(" from the {plane} network"))
+        .unwrap_or_default();
+    let mut place = match asked(scene) {
+        Some(asked) => service_place(scene, asked),
+        None => Where {
+            direction: None,
+            ..scene.place.clone()
+        },
+    };
+    let what = asked(scene).map_or_else(String::new, |asked| capital(&asked.words(scene.cluster())));
+    match scene.hypothesis.family {
+        Family::Rules => (
+            place,
+            format!("No service is reachable from {at}{from}, while the addresses behind them are."),
+            vec!["On the node: iptables-save | grep -c KUBE-SVC; nft list table ip kube-proxy; ipvsadm -Ln; kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy".to_owned()],
+        ),
+        Family::DnsEndpoint(number) => {
+            let endpoint = scene.cluster().dns.as_ref().and_then(|dns| dns.endpoints.get(number));
+            let address = endpoint.map(|endpoint| endpoint.address);
+            place.endpoint = address;
+            let address = address.map(|address| address.to_string()).unwrap_or_default();
+            (place, format!("The DNS endpoint {address} is not reachable from {at}."), Asked::Dns.advice())
+        }
+        Family::DnsAll | Family::DnsService => (place, format!("{what} does not answer: {at}."), Asked::Dns.advice()),
+        Family::ApiService => (place, format!("{what} does not answer: {at}."), Asked::Api.advice()),
+        _ => {
+            let summary = match scene.hypothesis.scope {
+                Scope::OwnNode => format!("{what} is unreachable{from} on the client's own node, and works on other nodes."),
+                Scope::OtherNodes => format!("{what} is unreachable{from} on other nodes, and works on the client's own node."),
+                Scope::Cluster => format!("{what} is unreachable{from} on every node."),
+                _ => format!("{what} is unreachable{from} at {at}."),
+            };
+            (place, summary, Asked::NodePorts.advice())
+        }
+    }
+}
