@@ -1,13 +1,14 @@
 //! Drives one run: opens every link, hands out the plans, takes the observations in, ends the run at every agent, and
 //! writes the report. Whatever an agent does or leaves undone, the run ends in time and says what is not known and why.
 //!
-//! Tasks: one for each agent while it probes (`probe`), owned by a `JoinSet`, so that the end of the run, or of the
-//! process's interest in it, cancels them all; cancelling one drops its gRPC stream, and the agent sees that. Connecting
-//! and looking run as futures inside the driver and leave nothing behind when they are dropped.
+//! Tasks: one for each agent while it probes (`probe`) or is asked more (`inquire`), owned by a `JoinSet`, so that the end
+//! of the run, or of the process's interest in it, cancels them all; cancelling one drops its gRPC stream, and the agent
+//! sees that. Connecting and looking run as futures inside the driver and leave nothing behind when they are dropped.
 
 mod bound;
 mod connect;
 mod cut;
+mod inquire;
 mod interrupt;
 mod look;
 mod probe;
@@ -20,6 +21,7 @@ use mesh_core::{Matrix, PlanOptions, Roster, RosterAgent, Round, RunInfo};
 use mesh_proto::wire::RunKey;
 use mesh_proto::{AgentIndex, Report};
 
+pub(crate) use self::connect::{Opener, Opening, Openings};
 pub(crate) use self::cut::Cut;
 use self::cut::RunClock;
 pub(crate) use self::interrupt::Interrupt;
@@ -32,6 +34,8 @@ use crate::link::LinkMeans;
 pub(crate) struct DriveOptions {
     /// The whole run may take this long, the end of it (a few seconds at the most) not counted.
     pub(crate) timeout: Duration,
+    /// How much of it raising the agents took.
+    pub(crate) spent: Duration,
     /// How hard a round tries.
     pub(crate) plan: PlanOptions,
     /// Degraded counts as failed.
@@ -91,13 +95,14 @@ pub(crate) async fn drive(
     interrupt: Interrupt,
     progress: &Progress,
 ) -> Report {
-    let mut clock = RunClock::start(options.timeout, interrupt);
+    let mut clock = RunClock::start(options.timeout, interrupt).having_spent(options.spent);
 
     let Raised {
         ground,
         nodes,
         agents,
         cluster,
+        notes,
     } = raised;
     let connected = connect::connect_all(&agents, &secret, options, &mut clock, progress).await;
     let agents = agents
@@ -116,9 +121,18 @@ pub(crate) async fn drive(
     let mut matrix = Matrix::new(Round::plan(roster, &options.plan));
 
     tracing::info!(agents = connected.links.len(), "probing");
-    probe::probe_all(&mut matrix, &connected.links, &secret, &mut clock, progress).await;
+    probe::probe_all(
+        &mut matrix,
+        &connected.links,
+        &options.means,
+        &secret,
+        &mut clock,
+        progress,
+    )
+    .await;
     note_who_left(&mut matrix, &options.means).await;
-    let notes = look::look_all(&mut matrix, &connected.links, &secret, &mut clock, progress).await;
+    inquire::look_closer(&mut matrix, &connected.links, &secret, &mut clock, progress).await;
+    let looked = look::look_all(&mut matrix, &connected.links, &secret, &mut clock, progress).await;
     progress.finish();
 
     matrix.into_report(RunInfo {
@@ -129,7 +143,7 @@ pub(crate) async fn drive(
         strict: options.strict,
         all_cells: options.all_cells,
         interrupted: clock.was_interrupted(),
-        notes,
+        notes: notes.into_iter().chain(looked).collect(),
     })
 }
 

@@ -9,7 +9,8 @@ use std::net::IpAddr;
 use mesh_core::{Cluster, RosterNode};
 use mesh_proto::{AgentKey, Ground};
 
-use crate::link::LinkAddress;
+use crate::drive::Opening;
+use crate::link::LinkRoute;
 
 /// What a ground hands over to the driver of a run.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub(crate) struct Raised {
     pub(crate) agents: Vec<RaisedAgent>,
     /// What the cluster offers.
     pub(crate) cluster: Cluster,
+    /// What the report should say of it besides.
+    pub(crate) notes: Vec<String>,
 }
 
 /// An agent that should stand.
@@ -36,10 +39,12 @@ pub(crate) struct RaisedAgent {
 }
 
 /// How the coordinator reaches an agent, or why it cannot.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Access {
     /// Over this link.
-    Link(LinkAddress),
+    Link(LinkRoute),
+    /// Over a link that is being opened already.
+    Opening(Opening),
     /// It did not come up; why, in words.
     Absent(String),
     /// It was not asked for; why, in words.

@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
 
+mod facts;
 mod interrupt;
 
 use std::io::Write;
@@ -190,6 +191,48 @@ const BAD: &[Bad] = &[
         &["lab", "run", "--service-cidr", "169.254.0.0/16"],
         2,
         &["--service-cidr", "link-local"],
+    ),
+    bad(
+        &["lab", "run", "--services", "ipvs"],
+        2,
+        &["invalid value 'ipvs'", "iptables, iptables-legacy, nft"],
+    ),
+    bad(
+        &["lab", "run", "--ip-family", "v6"],
+        2,
+        &["invalid value 'v6'", "ipv4, ipv6, dual"],
+    ),
+    bad(
+        &["lab", "run", "--odd", "ufw,nothing"],
+        2,
+        &["invalid value 'nothing'", "firewalld, ufw"],
+    ),
+    bad(
+        &["lab", "run", "--odd", "strict-rp-filter", "--no-nat-outgoing"],
+        2,
+        &["--odd strict-rp-filter needs --encapsulation none or natOutgoing"],
+    ),
+    bad(
+        &["lab", "run", "--pod-cidr", "fd00:1::/48"],
+        2,
+        &["--pod-cidr fd00:1::/48 cannot be used: the lab has no IPv6: see --ip-family"],
+    ),
+    bad(
+        &[
+            "lab",
+            "run",
+            "--ip-family",
+            "dual",
+            "--node-cidr",
+            "fd00:1::/64,fd00:2::/64",
+        ],
+        2,
+        &["--node-cidr fd00:2::/64 cannot be used: there is one of IPv6 already"],
+    ),
+    bad(
+        &["lab", "run", "--ip-family", "ipv6", "--encapsulation", "ipip"],
+        2,
+        &["--encapsulation ipip works with --ip-family ipv4 only"],
     ),
     bad(
         &["lab", "run", "--fault", "overlay-port-mismatch:port=9441"],

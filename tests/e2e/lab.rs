@@ -114,7 +114,7 @@ fn tells(finding: &Value, fault: &Fault, topology: &Topology) -> bool {
     let direction_fits = expected
         .direction
         .is_none_or(|direction| place["direction"] == json!(direction));
-    let cause_fits = finding["cause"] == json!(fault.cause) || finding["cause"] == "unknown";
+    let cause_fits = finding["cause"] == json!(fault.cause()) || finding["cause"] == "unknown";
     place["nodes"] == json!(expected.nodes) && pairs_fit && plane_fits && direction_fits && cause_fits
 }
 
@@ -166,6 +166,51 @@ fn healthy_labs_of_many_shapes_are_green() {
         "--node-names rack-1.example.com,UPPER_case,x",
     ] {
         is_green(flags);
+    }
+}
+
+#[test]
+fn healthy_labs_of_every_back_end_and_family_are_green() {
+    for flags in [
+        "--services iptables --no-nat-outgoing",
+        "--services iptables-legacy",
+        "--services nft --encapsulation none",
+        "--ip-family ipv6",
+        "--ip-family ipv6 --services nft --pod-network bridge --encapsulation none --no-nat-outgoing",
+        "--ip-family dual --services iptables-legacy --pod-network bridge",
+    ] {
+        is_green(flags);
+    }
+}
+
+#[test]
+fn what_is_odd_and_harmless_is_green() {
+    for flags in [
+        "--odd firewalld,leftovers,icmp-unlimited --services nft",
+        "--odd ufw,strict-rp-filter,small-pod-mtu",
+        "--odd firewalld,ufw,service-masquerade --ip-family dual",
+    ] {
+        is_green(flags);
+    }
+}
+
+#[test]
+fn what_the_kernel_has_not_is_named_before_anything_is_raised() {
+    let output = Command::new(MESH)
+        .args(["lab", "run", "--encapsulation", "ipip"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    match output.status.code() {
+        // This kernel has it.
+        Some(0) => assert!(said.is_empty(), "{said}"),
+        code => {
+            assert_eq!(code, Some(4), "{said}");
+            assert!(
+                said.contains("--encapsulation ipip needs the kernel module ipip, which is missing here"),
+                "{said}"
+            );
+        }
     }
 }
 

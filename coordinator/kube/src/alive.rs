@@ -5,20 +5,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, Patch, PatchParams};
 
-use crate::objects::Blueprint;
+use crate::objects::{Blueprint, FIELD_MANAGER};
 use crate::{ApiError, Kube};
 
-/// A Lease that was not renewed for so long belongs to a coordinator that is gone.
-pub(crate) const DURATION: Duration = Duration::from_secs(15);
-/// Three may be lost in between.
+/// Of [`LEASE_DURATION`](crate::objects::LEASE_DURATION): three may be lost in between.
 const RENEWED_EVERY: Duration = Duration::from_secs(4);
-
-/// Who writes our objects, for server-side apply.
-pub(crate) const FIELD_MANAGER: &str = "mesh";
 
 /// The Lease could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -61,23 +55,10 @@ impl Drop for Alive {
 }
 
 async fn renew(leases: &Api<Lease>, blueprint: &Blueprint) -> Result<(), kube::Error> {
-    let lease = lease(blueprint, Some(Timestamp::now()));
+    let lease = blueprint.lease(Some(Timestamp::now()));
     let apply = PatchParams::apply(FIELD_MANAGER).force();
     leases
         .patch(&blueprint.run.object_name(), &apply, &Patch::Apply(&lease))
         .await
         .map(|_| ())
-}
-
-/// The Lease, renewed at the given time.
-pub(crate) fn lease(blueprint: &Blueprint, renewed: Option<Timestamp>) -> Lease {
-    Lease {
-        metadata: blueprint.metadata(blueprint.run.object_name(), None),
-        spec: Some(LeaseSpec {
-            holder_identity: Some(blueprint.run.to_string()),
-            lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
-            renew_time: renewed.map(MicroTime),
-            ..LeaseSpec::default()
-        }),
-    }
 }

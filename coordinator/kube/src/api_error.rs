@@ -1,5 +1,6 @@
 //! What went wrong between us and the API server, in the words of an operator.
 
+use kube::client::UpgradeConnectionError;
 use kube::core::Status;
 
 /// A request that failed: what was tried, and why not, with what to do where that is known.
@@ -23,6 +24,19 @@ impl ApiError {
     /// Whether it may be better in a while: nobody answered, or the API server was not itself.
     pub fn may_pass(&self) -> bool {
         status(&self.cause).is_none_or(|status| status.code >= 500 || status.code == 429)
+    }
+}
+
+impl ApiError {
+    /// Whether nobody answered, or an API server that is ending or beginning. One that begins knows nobody's rights yet.
+    pub(crate) fn is_of_a_server_that_is_away(&self) -> bool {
+        let code = match &self.cause {
+            kube::Error::Api(status) => status.code,
+            kube::Error::UpgradeConnection(UpgradeConnectionError::ProtocolSwitch(code)) => code.as_u16(),
+            kube::Error::Service(_) | kube::Error::HyperError(_) => return true,
+            _ => return false,
+        };
+        matches!(code, 401 | 403 | 429 | 503)
     }
 }
 
@@ -82,7 +96,12 @@ pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
         innermost = error.to_string();
         next = error.source();
     }
+    // rustls points to its manual.
     innermost
+        .split(": https://docs.rs")
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 #[cfg(test)]

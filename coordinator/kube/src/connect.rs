@@ -2,9 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryFutureExt};
+use jiff::Timestamp;
+use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use tower::{BoxError, Layer, Service};
@@ -32,9 +36,15 @@ pub struct Kube {
     requests: Requests,
 }
 
-/// How many requests the API server got from us so far.
+/// How many requests the API server got from us so far, and whether it was there for all of them.
 #[derive(Debug, Clone, Default)]
-pub struct Requests(Arc<AtomicU64>);
+pub struct Requests(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    all: AtomicU64,
+    was_away: AtomicBool,
+}
 
 /// No cluster to talk to.
 #[derive(Debug, thiserror::Error)]
@@ -125,9 +135,25 @@ impl Kube {
         self.in_cluster
     }
 
+    /// What time it is by the API server's clock, as its answers say (`Date`, RFC 9110 section 6.6.1); `None` if it does not.
+    pub async fn server_time(&self) -> Option<Timestamp> {
+        let request = http::Request::get("/version").body(Body::empty()).ok()?;
+        // Also an answer that refuses has a date.
+        let answer = self.client.send(request).await.ok()?;
+        let date = answer.headers().get(http::header::DATE)?.to_str().ok()?;
+        jiff::fmt::rfc2822::DateTimeParser::new()
+            .parse_timestamp(date)
+            .ok()
+    }
+
     /// How many requests the API server got from us so far.
     pub fn requests(&self) -> u64 {
-        self.requests.0.load(Ordering::Relaxed)
+        self.requests.0.all.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request found no API server: it was restarted, as it seems, and what it tells others comes late.
+    pub fn was_away(&self) -> bool {
+        self.requests.0.was_away.load(Ordering::Relaxed)
     }
 }
 
@@ -208,17 +234,23 @@ impl<S> Layer<S> for Requests {
 impl<S, R> Service<R> for Counted<S>
 where
     S: Service<R, Error = BoxError>,
+    S::Response: Send + 'static,
+    S::Future: Send + 'static,
 {
     type Response = S::Response;
     type Error = BoxError;
-    type Future = S::Future;
+    type Future = BoxFuture<'static, Result<S::Response, BoxError>>;
 
     fn poll_ready(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), BoxError>> {
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: R) -> S::Future {
-        self.requests.0.fetch_add(1, Ordering::Relaxed);
-        self.inner.call(request)
+    fn call(&mut self, request: R) -> Self::Future {
+        let counts = Arc::clone(&self.requests.0);
+        counts.all.fetch_add(1, Ordering::Relaxed);
+        let answer = self.inner.call(request);
+        // An answer that refuses is none of these errors.
+        let answer = answer.inspect_err(move |_| counts.was_away.store(true, Ordering::Relaxed));
+        answer.boxed()
     }
 }

@@ -27,6 +27,13 @@ pub enum ForwardError {
     },
 }
 
+impl ForwardError {
+    /// Whether the API server itself is away, for a while, and nothing is said of the pod.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Api(error) if error.is_of_a_server_that_is_away())
+    }
+}
+
 /// Opens a byte stream to a pod's port. It ends when it is dropped.
 pub async fn forward(
     kube: &Kube,

@@ -3,6 +3,7 @@
 
 mod daemon_set;
 mod labels;
+mod lease;
 mod services;
 mod toleration;
 
@@ -15,7 +16,8 @@ use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use mesh_proto::{NodeName, Plane, Port};
 
-pub(crate) use self::labels::{EXPIRES, PLANE, RUN, run_selector, selector_of_all};
+pub(crate) use self::labels::{EXPIRES, PLANE, PORT, RUN, run_selector, selector_of_all};
+pub(crate) use self::lease::LEASE_DURATION;
 pub use self::toleration::Toleration;
 
 /// A run's name: it is part of objects' names and their label, so lower-case letters and digits only (RFC 1123).
@@ -65,8 +67,27 @@ impl std::fmt::Debug for Keys {
     }
 }
 
+/// What the entries of the Secret are called, as in those of type `kubernetes.io/tls`.
+mod secret_key {
+    pub(super) const CA: &str = "ca.crt";
+    pub(super) const CERTIFICATE: &str = "tls.crt";
+    pub(super) const KEY: &str = "tls.key";
+}
+
 /// The name that agents prove to the coordinator; who they are they say themselves, in the run's own protocol.
 pub const LINK_SERVER_NAME: &str = "agent.mesh.internal";
+
+/// Who writes our objects, for server-side apply.
+pub(crate) const FIELD_MANAGER: &str = "mesh";
+
+/// What agents of the host plane may read of their node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostFacts {
+    /// The rules of nftables and iptables as well, which the kernel lists only to CAP_NET_ADMIN.
+    Full,
+    /// What CAP_NET_RAW is enough for.
+    Plain,
+}
 
 /// Everything that a run's objects depend on.
 #[derive(Debug, Clone)]
@@ -95,6 +116,8 @@ pub struct Blueprint {
     pub v6: bool,
     /// Make the two NodePort services.
     pub node_ports: bool,
+    /// What agents of the host plane may read of their node.
+    pub host_facts: HostFacts,
     /// When agents end themselves.
     pub expires: Timestamp,
 }
@@ -134,21 +157,17 @@ impl Blueprint {
         Secret {
             metadata: self.metadata(self.run.object_name(), None),
             data: Some(BTreeMap::from([
-                entry("ca.crt", &keys.ca),
-                entry("tls.crt", &keys.certificate),
-                entry("tls.key", &keys.key),
+                entry(secret_key::CA, &keys.ca),
+                entry(secret_key::CERTIFICATE, &keys.certificate),
+                entry(secret_key::KEY, &keys.key),
             ])),
             immutable: Some(true),
             ..Secret::default()
         }
     }
 
-    /// One for each plane that was asked for.
-    pub(crate) fn daemon_sets(&self) -> Vec<DaemonSet> {
-        self.planes
-            .iter()
-            .map(|plane| daemon_set::of(self, *plane))
-            .collect()
+    pub(crate) fn daemon_set(&self, plane: Plane) -> DaemonSet {
+        daemon_set::of(self, plane)
     }
 
     pub(crate) fn services(&self) -> Vec<Service> {
@@ -164,7 +183,10 @@ impl Blueprint {
             name: Some(name),
             namespace: Some(self.namespace()),
             labels: Some(labels::of(self, plane)),
-            annotations: Some(BTreeMap::from([(EXPIRES.to_owned(), self.expires.to_string())])),
+            annotations: Some(BTreeMap::from([
+                (EXPIRES.to_owned(), self.expires.to_string()),
+                (PORT.to_owned(), self.responder_port.to_string()),
+            ])),
             ..ObjectMeta::default()
         }
     }
@@ -183,9 +205,10 @@ pub fn manifests(blueprint: &Blueprint) -> Vec<serde_json::Value> {
     };
     let mut all: Vec<serde_json::Value> = blueprint.own_namespace().iter().map(value).collect();
     all.push(value(&blueprint.secret(&hidden)));
-    all.push(value(&crate::alive::lease(blueprint, None)));
+    all.push(value(&blueprint.lease(None)));
     all.extend(blueprint.services().iter().map(value));
-    all.extend(blueprint.daemon_sets().iter().map(value));
+    let planes = blueprint.planes.iter();
+    all.extend(planes.map(|plane| value(&blueprint.daemon_set(*plane))));
     all
 }
 

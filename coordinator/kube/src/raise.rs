@@ -1,5 +1,6 @@
 //! Waits for the agents, by one list and one watch per kind, and says who came up and why the others did not.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream};
@@ -10,8 +11,9 @@ use kube::api::{Api, LogParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use mesh_proto::{AgentKey, NodeName, Plane};
 
+use crate::deploy::{asks_for_net_admin, without_net_admin};
 use crate::objects::{Blueprint, run_selector};
-use crate::standing::{AgentState, Standing};
+use crate::standing::{AgentState, Standing, Summary};
 use crate::{ApiError, Kube};
 
 /// How long to wait.
@@ -28,6 +30,17 @@ pub struct RaiseOptions {
 pub struct Raised {
     /// Every expected agent, in the order that was asked for.
     pub agents: Vec<(AgentKey, AgentState)>,
+    /// Why agents of the host plane do without CAP_NET_ADMIN, where that was asked for: admission's words.
+    pub without_net_admin: Option<String>,
+}
+
+/// What is told while agents come up.
+#[derive(Debug, Clone, Copy)]
+pub enum News<'a> {
+    /// How far all of them are.
+    Summary(Summary),
+    /// One is up, for the first time.
+    Up(&'a AgentKey, &'a AgentState),
 }
 
 /// Once all agents are up or stuck, those that are stuck may yet come loose for so long: a Secret or an image may be late.
@@ -46,10 +59,9 @@ pub async fn raise(
     kube: &Kube,
     blueprint: &Blueprint,
     expected: &[AgentKey],
-    refused: &[(Plane, String)],
     not_ready: &[(NodeName, String)],
     options: RaiseOptions,
-    mut progress: impl FnMut(usize, usize),
+    mut tell: impl FnMut(News<'_>),
 ) -> Result<Raised, ApiError> {
     let mut standing = Standing::new(expected.iter().cloned());
     for (node, why) in not_ready {
@@ -57,49 +69,66 @@ pub async fn raise(
     }
     let mut heard = watch(kube, blueprint);
     let mut listed = Vec::new();
-    let end = tokio::time::sleep(options.longest);
-    let mut end = std::pin::pin!(end);
+    let mut told = BTreeSet::new();
+    let mut refused = None;
     let mut moved = standing.progress();
+    let mut summary = standing.summary();
+    tell(News::Summary(summary));
+    let mut end = std::pin::pin!(tokio::time::sleep(options.longest));
     let mut quiet = std::pin::pin!(tokio::time::sleep(options.quiet));
-    let (up, all) = standing.summary();
-    progress(up, all);
-    while !all_up(&standing, expected, refused) {
-        let settled = expected.iter().all(|key| is_settled(&standing, key, refused));
+    while !summary.is_complete() {
         let next = tokio::select! {
             next = heard.next() => next,
             () = &mut end => break,
             () = &mut quiet => break,
         };
-        match next {
-            Some(heard) => take(&mut standing, &mut listed, heard)?,
-            None => break,
+        let Some(next) = next else { break };
+        take(&mut standing, &mut listed, next)?;
+        // Pods change in bursts, and each look at all of them costs.
+        while let Some(Some(more)) = heard.next().now_or_never() {
+            take(&mut standing, &mut listed, more)?;
         }
-        let now_settled = expected.iter().all(|key| is_settled(&standing, key, refused));
-        if standing.progress() != moved || now_settled != settled {
+        if refused.is_none()
+            && asks_for_net_admin(blueprint, Plane::Host)
+            && let Some(why) = standing.refusal(Plane::Host)
+        {
+            refused = Some(why.to_owned());
+            if let Err(error) = without_net_admin(kube, blueprint).await {
+                tracing::warn!(%error, "no agents without CAP_NET_ADMIN either");
+            }
+        }
+        let (was_settled, progressed) = (summary.is_settled(), standing.progress() != moved);
+        summary = standing.summary();
+        if progressed || summary.is_settled() != was_settled {
             moved = standing.progress();
-            let patience = if now_settled {
+            let patience = if summary.is_settled() {
                 GRACE.min(options.quiet)
             } else {
                 options.quiet
             };
             quiet.as_mut().reset(tokio::time::Instant::now() + patience);
-            let (up, all) = standing.summary();
-            progress(up, all);
+            tell(News::Summary(summary));
+        }
+        // Getting up is progress.
+        for key in expected.iter().filter(|_| progressed) {
+            let state = standing.state(key);
+            if matches!(state, AgentState::Up { .. }) && told.insert(key) {
+                tell(News::Up(key, &state));
+            }
         }
     }
     drop(heard);
+    let host_is_up = told.iter().any(|key| key.plane == Plane::Host);
     let mut agents = Vec::with_capacity(expected.len());
     for key in expected {
-        let state = match refusal(key, refused) {
-            Some(why) => AgentState::Stuck {
-                why: why.to_owned(),
-                log_of: None,
-            },
-            None => with_last_words(kube, blueprint, standing.state(key)).await,
-        };
+        let state = with_last_words(kube, blueprint, standing.state(key)).await;
         agents.push((key.clone(), state));
     }
-    Ok(Raised { agents })
+    Ok(Raised {
+        agents,
+        // Where they are refused all the same, that is what is told.
+        without_net_admin: refused.filter(|_| host_is_up),
+    })
 }
 
 /// Hands what was heard to the index. Pods of a new list are collected until it is whole: those that it lacks are gone.
@@ -120,23 +149,6 @@ fn take(standing: &mut Standing, listed: &mut Vec<Pod>, heard: Heard) -> Result<
         Heard::DaemonSet(_) | Heard::Event(_) => {}
     }
     Ok(())
-}
-
-fn refusal<'a>(key: &AgentKey, refused: &'a [(Plane, String)]) -> Option<&'a str> {
-    refused
-        .iter()
-        .find(|(plane, _)| *plane == key.plane)
-        .map(|(_, why)| why.as_str())
-}
-
-fn is_settled(standing: &Standing, key: &AgentKey, refused: &[(Plane, String)]) -> bool {
-    refusal(key, refused).is_some() || !matches!(standing.state(key), AgentState::Coming { .. })
-}
-
-fn all_up(standing: &Standing, expected: &[AgentKey], refused: &[(Plane, String)]) -> bool {
-    expected
-        .iter()
-        .all(|key| refusal(key, refused).is_some() || matches!(standing.state(key), AgentState::Up { .. }))
 }
 
 /// The watches of one namespace, in one stream. A watch that breaks begins again, at a growing distance.

@@ -40,6 +40,29 @@ const MOUNT_FAILURES: u64 = 3;
 /// 5 ms, 10 ms, ... up to a second or more: these are some seconds.
 const PASSING_REFUSALS: u64 = 8;
 
+/// How far all agents are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// How many are up.
+    pub up: usize,
+    /// How many will hardly come up.
+    pub stuck: usize,
+    /// How many should be.
+    pub all: usize,
+}
+
+impl Summary {
+    /// Whether nothing more is to be expected: every agent is up or stuck.
+    pub fn is_settled(self) -> bool {
+        self.up + self.stuck == self.all
+    }
+
+    /// Whether nothing is left to wait for.
+    pub fn is_complete(self) -> bool {
+        self.up == self.all
+    }
+}
+
 /// The agents that should stand, and what was heard of each.
 #[derive(Debug, Clone, Default)]
 pub struct Standing {
@@ -225,6 +248,8 @@ impl Standing {
                     return stuck(refusal.words.to_owned());
                 }
                 what = refusal.words;
+            } else if set.wants.is_none() {
+                what = "no pod yet: the controller of DaemonSets (kube-controller-manager) has not looked at its own";
             }
             if set
                 .wants
@@ -241,23 +266,37 @@ impl Standing {
         }
     }
 
-    /// Whether nothing more is to be expected: every agent is up or stuck.
-    pub fn is_settled(&self) -> bool {
-        self.places
-            .keys()
-            .all(|key| !matches!(self.state(key), AgentState::Coming { .. }))
-    }
-
     /// Grows whenever an agent got farther than it ever was: pod made, bound to its node, sandbox, image, started, up.
     /// What fails over and over is no progress, so this number has an end.
     pub fn progress(&self) -> u64 {
         self.progress
     }
 
-    /// How many agents are up, and how many should be.
-    pub fn summary(&self) -> (usize, usize) {
-        let up = |place: &&Place| place.current().is_some_and(|(_, note)| note.up().is_some());
-        (self.places.values().filter(up).count(), self.places.len())
+    /// How far they are, all together.
+    pub fn summary(&self) -> Summary {
+        let mut summary = Summary {
+            all: self.places.len(),
+            ..Summary::default()
+        };
+        for key in self.places.keys() {
+            match self.state(key) {
+                AgentState::Up { .. } => summary.up += 1,
+                AgentState::Stuck { .. } => summary.stuck += 1,
+                AgentState::Coming { .. } => {}
+            }
+        }
+        summary
+    }
+
+    /// Why a plane has no pod at all: admission refuses them for good.
+    pub fn refusal(&self, plane: Plane) -> Option<&str> {
+        if self.alive.get(&plane).is_some_and(|pods| !pods.is_empty()) {
+            return None;
+        }
+        let sets = self.daemon_sets.iter().filter(|(_, set)| set.plane == plane);
+        let refusals = sets.filter_map(|(uid, _)| self.events.about(uid).refusal());
+        let mut for_good = refusals.filter(|refusal| !refusal.may_pass);
+        for_good.next().map(|refusal| refusal.words)
     }
 
     /// Reads a pod of ours, and keeps in mind that it failed.

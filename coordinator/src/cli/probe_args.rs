@@ -1,16 +1,16 @@
 //! Flags that every command shares which probes and reports: `mesh run`, `mesh lab run`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueEnum};
 use mesh_core::PlanOptions;
+use mesh_probe::{Pem, TlsFileError, TlsFiles};
 use mesh_proto::{Millis, Pacing};
 
 use super::Span;
 use crate::drive::{DriveOptions, LINK_PATIENCE};
-use crate::link::{LinkMeans, LinkTls, TlsFileError};
+use crate::link::{LinkMeans, LinkTls};
 use crate::output::OutputArgs;
 
 /// How to probe and what to do with the result.
@@ -71,6 +71,7 @@ impl ProbeArgs {
             all_cells: self.cells == CellsShown::All,
             means,
             link_patience: LINK_PATIENCE,
+            spent: Duration::ZERO,
         }
     }
 }
@@ -98,25 +99,38 @@ fn probe_timeout(text: &str) -> Result<Millis, String> {
 #[expect(clippy::struct_field_names, reason = "the flags are named so")]
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TlsArgs {
-    /// For tcp: links: the CA that signed the other side's certificate (PEM)
+    /// For tcp: links: the CA that signed the other side's certificate (PEM, a file or the text itself)
     #[arg(long, env = "MESH_TLS_CA", value_name = "FILE", requires_all = ["tls_cert", "tls_key"])]
-    pub(crate) tls_ca: Option<PathBuf>,
+    #[arg(hide_env_values = true, value_parser = pem())]
+    pub(crate) tls_ca: Option<Pem>,
 
     /// For tcp: links: our own certificate, with its chain (PEM)
     #[arg(long, env = "MESH_TLS_CERT", value_name = "FILE", requires_all = ["tls_ca", "tls_key"])]
-    pub(crate) tls_cert: Option<PathBuf>,
+    #[arg(hide_env_values = true, value_parser = pem())]
+    pub(crate) tls_cert: Option<Pem>,
 
     /// For tcp: links: the key of our certificate (PEM)
     #[arg(long, env = "MESH_TLS_KEY", value_name = "FILE", requires_all = ["tls_ca", "tls_cert"])]
-    pub(crate) tls_key: Option<PathBuf>,
+    #[arg(hide_env_values = true, value_parser = pem())]
+    pub(crate) tls_key: Option<Pem>,
 }
 
 impl TlsArgs {
+    /// What was given, if it was.
+    pub(crate) fn files(&self) -> Option<TlsFiles> {
+        Some(TlsFiles {
+            ca: self.tls_ca.clone()?,
+            cert: self.tls_cert.clone()?,
+            key: self.tls_key.clone()?,
+        })
+    }
+
     /// Reads the files, if they were given.
     pub(crate) fn load(&self) -> Result<Option<LinkTls>, TlsFileError> {
-        let (Some(ca), Some(cert), Some(key)) = (&self.tls_ca, &self.tls_cert, &self.tls_key) else {
-            return Ok(None);
-        };
-        LinkTls::load(ca, cert, key).map(Some)
+        self.files().as_ref().map(LinkTls::load).transpose()
     }
+}
+
+fn pem() -> impl TypedValueParser<Value = Pem> {
+    OsStringValueParser::new().map(Pem::from)
 }

@@ -23,7 +23,7 @@ pub(crate) fn cleanup(args: &CleanupArgs) -> Result<ExitCode, Failure> {
     super::runtime()?.block_on(async {
         let kube = args.kube.connect().await?;
         let cleaned = tokio::select! {
-            cleaned = clean_up(&kube, args.kube.namespace.as_deref(), true) => cleaned,
+            cleaned = clean_up(&kube, args.kube.namespace.as_deref()) => cleaned,
             () = interrupt.wait() => return Ok(ExitCode::Interrupted),
         };
         progress.finish();

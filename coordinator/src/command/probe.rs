@@ -1,13 +1,15 @@
-//! `mesh probe`: be an agent.
+//! `mesh probe`: be an agent, or say what agents say of their place.
+
+mod facts;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, Subcommand};
 use jiff::Timestamp;
-use mesh_probe::{AgentConfig, AgentError, DEFAULT_RESPONDER_PORT, ListenAddress, TlsFiles, run_agent};
+use mesh_probe::{AgentConfig, AgentError, DEFAULT_RESPONDER_PORT, ListenAddress, run_agent};
 use mesh_proto::{AgentKey, NodeName, Plane, Port};
 
 use crate::cli::{self, TlsArgs};
@@ -17,18 +19,22 @@ use crate::link::LinkAddress;
 
 /// Flags of `mesh probe`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct AgentArgs {
+    #[command(subcommand)]
+    command: Option<ProbeCommand>,
+
     /// The node that the agent stands on
-    #[arg(long, env = "MESH_NODE", value_name = "NAME")]
-    node: NodeName,
+    #[arg(long, env = "MESH_NODE", value_name = "NAME", required = true)]
+    node: Option<NodeName>,
 
     /// The network that it stands in: pod or host
-    #[arg(long, env = "MESH_PLANE", value_name = "PLANE")]
-    plane: Plane,
+    #[arg(long, env = "MESH_PLANE", value_name = "PLANE", required = true)]
+    plane: Option<Plane>,
 
     /// Where the coordinator finds it: unix:PATH, or tcp:ADDRESS:PORT with mutual TLS
-    #[arg(long, env = "MESH_LISTEN", value_name = "LINK")]
-    listen: LinkAddress,
+    #[arg(long, env = "MESH_LISTEN", value_name = "LINK", required = true)]
+    listen: Option<LinkAddress>,
 
     /// Where it answers probes (TCP and UDP); the coordinator learns it from the agent
     #[arg(
@@ -69,32 +75,43 @@ pub(crate) struct AgentArgs {
     die_with_parent: bool,
 }
 
+/// What an agent can be asked without being one for long.
+#[derive(Debug, Subcommand)]
+enum ProbeCommand {
+    /// Say what the kernel here says of its network: devices, routes, rules, sysctls, counters
+    Facts(facts::FactsArgs),
+}
+
 /// Is an agent until told to end.
 pub(crate) fn probe(args: AgentArgs) -> Result<ExitCode, Failure> {
+    if let Some(ProbeCommand::Facts(args)) = args.command {
+        return facts::facts(&args);
+    }
+    let (Some(node), Some(plane), Some(listen)) = (args.node, args.plane, args.listen) else {
+        // Without them the command line was refused, unless a subcommand was given.
+        return Err(Failure::usage(anyhow::anyhow!(
+            "--node, --plane and --listen are needed"
+        )));
+    };
     if args.die_with_parent && !parent_is_there()? {
         return Ok(ExitCode::Interrupted);
     }
     let config = AgentConfig {
-        key: AgentKey {
-            node: args.node,
-            plane: args.plane,
-        },
-        listen: match &args.listen {
+        key: AgentKey { node, plane },
+        listen: match &listen {
             LinkAddress::Unix(path) => ListenAddress::Unix(path.clone()),
             LinkAddress::Tcp(address) => ListenAddress::Tcp(*address),
-            // Its text form is none that is read.
-            LinkAddress::Pod(pod) => ListenAddress::Tcp(pod.address),
         },
         responder_port: Port(args.responder_port),
         responder_address: args.responder_address,
-        tls: tls_files(args.tls),
+        tls: args.tls.files(),
         api_ca: args.api_ca,
         resolv_conf: args.resolv_conf,
     };
     // A line that a script may wait for, and a person likes to see.
     let line = format!(
         "ready: {} listens on {}, answers probes on port {}",
-        config.key, args.listen, args.responder_port
+        config.key, listen, args.responder_port
     );
     let ready = || cli::tell(line);
     let mut told_to_end = super::listen_for_signals()?;
@@ -129,14 +146,6 @@ async fn expiry(at: Option<Timestamp>) {
 fn parent_is_there() -> Result<bool, Failure> {
     mesh_net::die_with_parent().map_err(|error| {
         Failure::could_not_run(anyhow::Error::new(error).context("cannot die with the parent"))
-    })
-}
-
-fn tls_files(args: TlsArgs) -> Option<TlsFiles> {
-    Some(TlsFiles {
-        ca: args.tls_ca?,
-        cert: args.tls_cert?,
-        key: args.tls_key?,
     })
 }
 

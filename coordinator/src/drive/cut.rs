@@ -49,6 +49,14 @@ impl RunClock {
         }
     }
 
+    /// The same, where some of the time is gone.
+    pub(crate) fn having_spent(self, spent: Duration) -> Self {
+        Self {
+            deadline: self.deadline - self.timeout.min(spent),
+            ..self
+        }
+    }
+
     /// Waits until the run is cut; at once if it was before. An interrupt counts for more than the time. Safe to drop
     /// and call again.
     pub(crate) async fn cut(&mut self) -> Cut {

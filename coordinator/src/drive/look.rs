@@ -42,13 +42,15 @@ pub(super) async fn look_all(
     let linked = numbered(links).filter_map(|(index, link)| Some((index, link.as_ref()?)));
     let linked: Vec<(AgentIndex, &Link)> = linked.collect();
     let all: BTreeSet<AgentIndex> = linked.iter().map(|(index, _)| *index).collect();
+    // Where all is well there is nothing that facts would explain.
+    let with_facts = !hurry && matrix.has_trouble();
     let mut silent = Silent {
-        facts: if hurry { BTreeSet::new() } else { all.clone() },
+        facts: if with_facts { all.clone() } else { BTreeSet::new() },
         counts: all,
     };
     let looks = linked
         .into_iter()
-        .map(|(index, link)| async move { (index, look(link, secret, patience, hurry).await) });
+        .map(|(index, link)| async move { (index, look(link, secret, patience, with_facts).await) });
     let mut looks = std::pin::pin!(futures_util::stream::iter(looks).buffer_unordered(AT_ONCE));
     let mut over = std::pin::pin!(tokio::time::sleep(all_patience));
     loop {
@@ -72,13 +74,13 @@ struct Looked {
     facts: Option<HostFacts>,
 }
 
-async fn look(link: &Link, secret: &RunSecret, patience: Duration, hurry: bool) -> Looked {
+async fn look(link: &Link, secret: &RunSecret, patience: Duration, with_facts: bool) -> Looked {
     // Stop comes first: should the time run out in between, then the agent at least knows that the run is over.
     let tallies = link.stop(&secret.id, patience).await;
-    let facts = if hurry {
-        None
-    } else {
+    let facts = if with_facts {
         Some(link.facts(patience).await)
+    } else {
+        None
     };
     let log = |error: &RpcError| tracing::info!(%error, "an agent does not answer at the end");
     Looked {

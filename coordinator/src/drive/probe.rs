@@ -1,5 +1,6 @@
 //! All agents probe at once; what they observe goes into the matrix as it comes.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -12,14 +13,14 @@ use tokio::time::Instant;
 use super::cut::{Cut, RunClock};
 use super::trust::{Asked, Breach};
 use super::{Progress, RunSecret, bound, numbered};
-use crate::link::{Link, RpcError, status_words};
+use crate::link::{Link, LinkMeans, RpcError, is_broken_link, status_words};
 
 /// Messages that may wait for the matrix. Beyond it the tasks wait, their streams fill, and HTTP/2 holds the agents
 /// back: nothing is dropped.
 const WAITING: usize = 256;
 
-/// How long an agent may take to accept its plan.
-const PLAN_PATIENCE: Duration = Duration::from_secs(15);
+/// How long an agent may take to accept its plan; a link that is opened anew on the way counts as well.
+const PLAN_PATIENCE: Duration = Duration::from_secs(25);
 
 /// What the task of an agent tells.
 #[derive(Debug)]
@@ -35,8 +36,8 @@ enum Told {
 enum Lost {
     #[error("the agent was lost: {0}")]
     Rpc(#[from] RpcError),
-    #[error("the agent was lost in the middle of its plan: {0}")]
-    Broken(String),
+    #[error("the agent was lost in the middle of its plan: {why}")]
+    Broken { why: String, link: bool },
     #[error("the agent ended in the middle of its plan")]
     EndedEarly,
     #[error("the agent hangs: its plan was not done within {0:?}")]
@@ -45,11 +46,34 @@ enum Lost {
     Breach(#[from] Breach),
 }
 
+impl Lost {
+    fn broken(status: &tonic::Status) -> Self {
+        Self::Broken {
+            why: status_words(status),
+            link: is_broken_link(status),
+        }
+    }
+
+    /// Whether the link broke, which says nothing of the agent.
+    fn is_broken_link(&self) -> bool {
+        match self {
+            Self::Rpc(error) => error.is_broken_link(),
+            Self::Broken { link, .. } => *link,
+            _ => false,
+        }
+    }
+}
+
+/// A link that breaks more often is none.
+const MOST_BREAKS: usize = 2;
+
 /// Before each further look at what was made for the run.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(150);
 /// kube-proxy and its like write rules at once, or after the second that they keep between two writes. What is ill by then
 /// stays so.
 const RULES_ARE_WRITTEN: Duration = Duration::from_secs(4);
+/// Where the API server was away meanwhile: its clients come back one by one, at growing distances.
+const RULES_ARE_WRITTEN_LATE: Duration = Duration::from_secs(30);
 
 /// Runs every agent's plan, as far as time allows; then looks at services that were made for the run, until their rules are
 /// written.
@@ -60,16 +84,21 @@ const RULES_ARE_WRITTEN: Duration = Duration::from_secs(4);
 pub(super) async fn probe_all(
     matrix: &mut Matrix,
     links: &[Option<Link>],
+    means: &LinkMeans,
     secret: &RunSecret,
     clock: &mut RunClock,
     progress: &Progress,
 ) {
     let plans = matrix.first_plans();
     run_plans(matrix, links, plans, secret, clock, progress).await;
+    let rules_within = || match &means.kube {
+        Some(kube) if kube.was_away() => RULES_ARE_WRITTEN_LATE,
+        _ => RULES_ARE_WRITTEN,
+    };
     let began = Instant::now();
     let mut look = SecondLook::default();
     let mut wait = Duration::ZERO;
-    while clock.was_cut().is_none() && began.elapsed() < RULES_ARE_WRITTEN {
+    while clock.was_cut().is_none() && began.elapsed() < rules_within() {
         let Some(again) = look.at_ill(matrix) else { break };
         tracing::info!(
             cells = again.opened.len(),
@@ -213,28 +242,57 @@ async fn observe(
     run_id: String,
     tell: mpsc::Sender<(AgentIndex, Told)>,
 ) {
-    let longest = bound::longest(&plan);
-    let stream = stream(index, &link, &plan, &run_id, &tell);
-    let ended = match tokio::time::timeout(longest, stream).await {
-        Ok(ended) => ended,
-        Err(_) => Err(Lost::Hung(longest)),
-    };
+    let ended = to_the_end(index, &link, plan, &run_id, &tell).await;
     // A closed channel means that nobody wants to know any more.
     let _ = tell.send((index, Told::Ended(ended))).await;
+}
+
+/// A link that breaks says nothing of its agent: what is left of the plan is asked for again, over a new one.
+async fn to_the_end(
+    index: AgentIndex,
+    link: &Link,
+    mut plan: Plan,
+    run_id: &str,
+    tell: &mpsc::Sender<(AgentIndex, Told)>,
+) -> Result<(), Lost> {
+    let asked = Asked::of(&plan);
+    let mut first_break = None;
+    for _ in 0..=MOST_BREAKS {
+        let longest = bound::longest(&plan);
+        let mut seen = HashSet::new();
+        let stream = stream(index, link, &plan, &asked, run_id, tell, &mut seen);
+        let ended = match tokio::time::timeout(longest, stream).await {
+            Ok(ended) => ended,
+            Err(_) => Err(Lost::Hung(longest)),
+        };
+        let lost = match ended {
+            Err(lost) if lost.is_broken_link() => lost,
+            ended => return ended,
+        };
+        plan.probes.retain(|probe| !seen.contains(&probe.id));
+        if plan.probes.is_empty() {
+            return Ok(());
+        }
+        tracing::info!(%lost, left = plan.probes.len(), "the rest is asked for over a new link");
+        // What broke first says most.
+        first_break = first_break.or(Some(lost));
+    }
+    first_break.map_or(Ok(()), Err)
 }
 
 async fn stream(
     index: AgentIndex,
     link: &Link,
     plan: &Plan,
+    asked: &Asked,
     run_id: &str,
     tell: &mpsc::Sender<(AgentIndex, Told)>,
+    seen: &mut HashSet<ProbeId>,
 ) -> Result<(), Lost> {
-    let asked = Asked::of(plan);
     let mut stream = link.probe(plan, run_id, PLAN_PATIENCE).await?;
     let mut summed = false;
     while let Some(message) = stream.next().await {
-        let message = message.map_err(|status| Lost::Broken(status_words(&status)))?;
+        let message = message.map_err(|status| Lost::broken(&status))?;
         if summed {
             return Err(Breach::AfterTheEnd.into());
         }
@@ -243,6 +301,7 @@ async fn stream(
             .iter()
             .map(|observation| asked.check(observation));
         let observations: Vec<_> = observations.collect::<Result<_, _>>()?;
+        seen.extend(observations.iter().map(|observation| observation.id));
         let _ = tell.send((index, Told::Observed(observations))).await;
         if let Some(summary) = &message.summary {
             let summary = Summary::from_wire(summary).map_err(Breach::from)?;

@@ -40,6 +40,12 @@ impl Progress {
         self.phase(format!("probing: {observed} of {all} cells"));
     }
 
+    /// The second look: so many agents are asked more.
+    pub(crate) fn looking_closer(&self, suspects: usize) {
+        let some = if suspects == 1 { "suspect" } else { "suspects" };
+        self.phase(format!("looking closer at {suspects} {some}"));
+    }
+
     /// The end of the run.
     pub(crate) fn looking(&self) {
         self.phase("looking at the agents' own counts and facts");

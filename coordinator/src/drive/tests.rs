@@ -1,6 +1,7 @@
 //! The driver against agents that misbehave, over Unix sockets and virtual time.
 
 mod fake_agent;
+mod looks;
 
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ fn options() -> DriveOptions {
         all_cells: false,
         means: LinkMeans::default(),
         link_patience: LINK_PATIENCE,
+        spent: Duration::ZERO,
     }
 }
 
@@ -46,6 +48,7 @@ impl Scene {
                 nodes: Vec::new(),
                 agents: Vec::new(),
                 cluster: Cluster::default(),
+                notes: Vec::new(),
             },
             agents: Vec::new(),
             folder,
@@ -61,7 +64,7 @@ impl Scene {
             scene.raised.agents.push(RaisedAgent {
                 key: key(&name),
                 address: Some([192, 0, 2, number].into()),
-                access: Access::Link(LinkAddress::Unix(socket)),
+                access: Access::Link(LinkAddress::Unix(socket).into()),
             });
         }
         scene
@@ -234,6 +237,19 @@ async fn what_a_broken_agent_did_not_observe_is_unknown_with_the_reason() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_link_that_breaks_is_opened_anew_and_the_rest_of_the_plan_is_asked_for() {
+    let scene = Scene::of(&[Manner::Honest, Manner::LinkBreaks]);
+    let report = scene.drive(&options()).await;
+    assert_eq!(report.verdict, Verdict::Reachable, "{:#?}", report.cells);
+    assert_eq!(scene.agents[1].stopped(), vec![report.run.id.clone()]);
+    assert_eq!(
+        scene.agents[1].keys().len(),
+        1,
+        "the run goes on, it does not begin again"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn when_time_is_up_the_rest_is_unknown_and_what_is_known_stands() {
     let mut options = options();
     options.timeout = Duration::from_secs(2);
@@ -253,6 +269,17 @@ async fn when_time_is_up_the_rest_is_unknown_and_what_is_known_stands() {
         );
     }
     assert_eq!(scene.agents[1].stopped(), vec![report.run.id]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_raising_took_is_part_of_the_time() {
+    let mut options = options();
+    options.timeout = Duration::from_secs(30);
+    options.spent = Duration::from_secs(40);
+    let report = Scene::of(&[Manner::Honest, Manner::Honest]).drive(&options).await;
+    assert_eq!(report.verdict, Verdict::Unknown);
+    let reason = report.cells[0].reason.as_ref().unwrap().to_string();
+    assert!(reason.contains("after 30s (--timeout)"), "{reason}");
 }
 
 #[tokio::test(start_paused = true)]

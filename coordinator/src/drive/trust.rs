@@ -1,8 +1,11 @@
 //! What is believed of an agent's observations: they must fit the plan it was given.
 
+mod answers;
+
 use mesh_proto::wire::{WireError, v1};
 use mesh_proto::{Failure, Observation, Plan, PlannedProbe, ProbeKind, WAVES};
 
+pub(super) use self::answers::Inquired;
 use crate::link::printable;
 
 /// An agent that broke the rules. Nothing more of it is believed.
@@ -23,6 +26,12 @@ pub(super) enum Breach {
     /// Observations that belong to no probe, or twice to one.
     #[error("the agent lies: {0}")]
     Stray(#[from] mesh_core::Stray),
+    /// An answer to no question, or a second one.
+    #[error("the agent lies: it answers inquiry {0}, which nobody put to it, or twice")]
+    Unasked(u32),
+    /// An answer to another question.
+    #[error("the agent's answer to inquiry {0} does not fit what was asked")]
+    Unfit(u32),
 }
 
 /// The plan by probe number, to check observations against.
@@ -89,9 +98,10 @@ fn most_tries(probe: &PlannedProbe) -> Option<u32> {
             None
         }
         ProbeKind::Icmp | ProbeKind::Udp => Some(planned * WAVES),
-        // A flow that stays silent counts each SYN or query that was sent again, one a second at the most.
+        // A flow that stays silent counts each SYN or query that was sent again, one a second at the most; and on a busy
+        // machine the end of its time may come as late again.
         ProbeKind::Tcp | ProbeKind::Tls | ProbeKind::DnsUdp | ProbeKind::DnsTcp => {
-            let resends = u32::from(probe.flows) * (probe.timeout.0 / 1_000 + 1);
+            let resends = u32::from(probe.flows) * (probe.timeout.0 / 500 + 1);
             Some(planned + resends)
         }
     }

@@ -38,12 +38,13 @@ pub(crate) fn raise(inventory: Inventory, has_tls: bool) -> Result<Raised, Needs
     let agents = inventory.agents.into_iter().map(|agent| RaisedAgent {
         key: agent.key,
         address: Some(agent.address),
-        access: Access::Link(agent.link),
+        access: Access::Link(agent.link.into()),
     });
     Ok(Raised {
         ground: Ground::Inventory,
         nodes,
         agents: agents.collect(),
         cluster: inventory.cluster,
+        notes: Vec::new(),
     })
 }

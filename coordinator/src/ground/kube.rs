@@ -4,23 +4,23 @@
 
 mod roster;
 
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use mesh_kube::discover::{Discovery, discover};
 use mesh_kube::standing::AgentState;
 use mesh_kube::{
-    Alive, Blueprint, CleanupError, Kube, NodePorts, RaiseOptions, RunId, Toleration, check_rights, deploy,
-    manifests, raise, remove,
+    Alive, Blueprint, CleanupError, HostFacts, Keys, Kube, News, NodePorts, RaiseOptions, RunId, Toleration,
+    check_rights, deploy, manifests, raise, remove, taken_ports,
 };
 use mesh_proto::{AgentKey, Ground as Kind, NodeName, Plane, Port};
 
 use self::roster::{Place, places};
 use super::{Access, Raised, RaisedAgent};
 use crate::cli;
-use crate::drive::{Interrupt, Progress};
+use crate::drive::{DriveOptions, Interrupt, Opener, Opening, Openings, Progress, RunSecret};
 use crate::failure::Failure;
-use crate::link::{LinkTls, make_run_keys};
 
 /// What was asked for.
 #[derive(Debug, Clone)]
@@ -43,6 +43,8 @@ pub(crate) struct Wanted {
     pub(crate) responder_port: Option<u16>,
     /// Make NodePort services.
     pub(crate) node_ports: bool,
+    /// What agents of the host plane may read of their node.
+    pub(crate) host_facts: HostFacts,
     /// How long agents may take to come up.
     pub(crate) wait: Duration,
     /// How long the run may take at the most.
@@ -57,8 +59,13 @@ pub(crate) struct Ground {
     blueprint: Blueprint,
     wait: Duration,
     alive: Option<Alive>,
+    /// Links that are being opened. They end with the ground.
+    openings: Option<Openings>,
     made: bool,
 }
+
+/// An agent's link that is being opened, and the pod it leads to.
+type Dialled = HashMap<AgentKey, (String, Opening)>;
 
 /// An agent of which nothing is heard for so long will hardly come up: its node may be gone, and Kubernetes takes 40 s to
 /// notice.
@@ -84,10 +91,30 @@ impl Ground {
     pub(crate) async fn survey(kube: Kube, wanted: Wanted) -> Result<Self, Failure> {
         let run =
             RunId::parse(&wanted.run).ok_or_else(|| failed(anyhow::anyhow!("the run has no usable name")))?;
-        let namespace = wanted.namespace.clone().unwrap_or_else(|| format!("mesh-{run}"));
-        let rights = check_rights(&kube, &namespace, wanted.namespace.is_none());
+        let expires = Timestamp::now()
+            .saturating_add(wanted.longest + AFTERWARDS)
+            .map_err(failed)?;
+        let mut blueprint = Blueprint {
+            run,
+            namespace: wanted.namespace,
+            image: wanted.image,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            planes: wanted.planes,
+            nodes: None,
+            tolerations: wanted.tolerations,
+            priority_class: wanted.priority_class,
+            link_port: Port(0),
+            responder_port: Port(0),
+            v6: false,
+            node_ports: wanted.node_ports,
+            host_facts: wanted.host_facts,
+            expires,
+        };
+        let (namespace, own) = (blueprint.namespace(), blueprint.namespace.is_none());
+        let rights = check_rights(&kube, &namespace, own);
         let discovery = discover(kube.client(), wanted.selector.as_deref());
-        let (rights, discovery) = tokio::join!(rights, discovery);
+        let taken = taken_ports(&kube, blueprint.namespace.as_deref());
+        let (rights, discovery, taken) = tokio::join!(rights, discovery, taken);
         let at = |error: anyhow::Error| failed(error.context(format!("the cluster at {}", kube.server())));
         rights.map_err(|error| at(error.into()))?;
         let discovery = discovery.map_err(|error| at(error.into()))?;
@@ -95,32 +122,18 @@ impl Ground {
         for gap in &discovery.gaps {
             tracing::info!(gap, "discovery");
         }
-        let (responder_port, link_port) = ports(wanted.responder_port)?;
-        let chosen = |discovery: &Discovery| discovery.nodes.iter().map(|node| node.name.clone()).collect();
-        let expires = Timestamp::now()
-            .saturating_add(wanted.longest + AFTERWARDS)
-            .map_err(failed)?;
-        let blueprint = Blueprint {
-            run,
-            namespace: wanted.namespace,
-            image: wanted.image,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            planes: wanted.planes,
-            nodes: wanted.selector.is_some().then(|| chosen(&discovery)),
-            tolerations: wanted.tolerations,
-            priority_class: wanted.priority_class,
-            link_port,
-            responder_port,
-            v6: first_family_is_v6(&discovery),
-            node_ports: wanted.node_ports,
-            expires,
-        };
+        if wanted.selector.is_some() {
+            blueprint.nodes = Some(discovery.nodes.iter().map(|node| node.name.clone()).collect());
+        }
+        (blueprint.responder_port, blueprint.link_port) = ports(wanted.responder_port, &taken)?;
+        blueprint.v6 = roster::first_family_is_v6(&discovery);
         Ok(Self {
             kube,
             discovery,
             blueprint,
             wait: wanted.wait,
             alive: None,
+            openings: None,
             made: false,
         })
     }
@@ -138,51 +151,76 @@ impl Ground {
         Ok(documents.map_err(failed)?.join("---\n"))
     }
 
-    /// Makes the objects and waits for the agents. An interrupt ends the wait: who is not up by then is absent.
+    /// The run, and the namespace that it uses, if it does not make one.
+    pub(crate) fn run(&self) -> (RunId, Option<String>) {
+        (self.blueprint.run.clone(), self.blueprint.namespace.clone())
+    }
+
+    /// Makes the objects and waits for the agents; the link to each is opened as soon as it is up. An interrupt ends the wait:
+    /// who is not up by then is absent.
     pub(crate) async fn raise(
         &mut self,
+        keys: &Keys,
+        secret: &RunSecret,
+        options: &DriveOptions,
         interrupt: &mut Interrupt,
         progress: &Progress,
-    ) -> Result<(Raised, LinkTls), Failure> {
-        let (keys, tls) = make_run_keys().map_err(failed)?;
+    ) -> Result<Raised, Failure> {
         let places = places(&self.discovery, &self.blueprint);
-        let expected: Vec<AgentKey> = places
-            .iter()
-            .filter(|place| place.skipped.is_none())
-            .map(|place| place.key.clone())
-            .collect();
         progress.phase(format!("making agents on {} nodes", self.discovery.nodes.len()));
         self.made = true;
-        let deployed = deploy(&self.kube, &self.blueprint, &keys).await.map_err(failed)?;
+        let deployed = deploy(&self.kube, &self.blueprint, keys).await.map_err(failed)?;
         tracing::info!(
             namespace = self.blueprint.namespace(),
             "the run's objects are made"
         );
         self.alive = Some(deployed.alive);
+        if deployed.without_net_admin.is_some() {
+            self.blueprint.host_facts = HostFacts::Plain;
+        }
+        let everybody = places.iter().map(|place| place.key.clone()).collect();
+        let openings = self
+            .openings
+            .insert(Openings::new(Opener::new(everybody, secret, options)));
+        let is_refused = |key: &AgentKey| deployed.refused.iter().any(|(plane, _)| *plane == key.plane);
+        let expected: Vec<AgentKey> = places
+            .iter()
+            .filter(|place| place.skipped.is_none() && !is_refused(&place.key))
+            .map(|place| place.key.clone())
+            .collect();
+        let (blueprint, mut dialled) = (&self.blueprint, Dialled::new());
+        let hear = |news: News<'_>| match news {
+            News::Summary(summary) => progress.phase(format!(
+                "waiting for agents: {} of {} are up",
+                summary.up, summary.all
+            )),
+            News::Up(key, AgentState::Up { pod, address, .. }) => {
+                let link = roster::link(blueprint, pod, *address);
+                let opening = openings.begin(key, link);
+                dialled.extend(opening.map(|opening| (key.clone(), (pod.clone(), opening))));
+            }
+            News::Up(..) => {}
+        };
         let not_ready: Vec<(NodeName, String)> = self
             .discovery
             .nodes
             .iter()
             .filter_map(|node| Some((node.name.clone(), node.not_ready.clone()?)))
             .collect();
-        let options = RaiseOptions {
+        let patience = RaiseOptions {
             quiet: QUIET.min(self.wait),
             longest: self.wait,
         };
-        let coming = raise(
-            &self.kube,
-            &self.blueprint,
-            &expected,
-            &deployed.refused,
-            &not_ready,
-            options,
-            |up, all| progress.phase(format!("waiting for agents: {up} of {all} are up")),
-        );
-        let states = tokio::select! {
-            raised = coming => raised.map_err(failed)?.agents,
-            () = interrupt.wait() => Vec::new(),
+        let coming = raise(&self.kube, blueprint, &expected, &not_ready, patience, hear);
+        let came = tokio::select! {
+            raised = coming => Some(raised.map_err(failed)?),
+            () = interrupt.wait() => None,
         };
         tracing::info!("agents are up, or will not be");
+        let (mut states, refused) = came.map_or_else(Default::default, |raised| {
+            (raised.agents, raised.without_net_admin)
+        });
+        states.extend(refused_agents(&places, &deployed.refused));
         if let Some(why) = no_image(&states) {
             return Err(failed(anyhow::anyhow!(
                 "no agent came up, since none of the nodes has their image: {why}\n`mesh image -o mesh.tar` packs it, \
@@ -194,18 +232,19 @@ impl Ground {
         {
             cli::tell(format!("no NodePort is probed: {why}"));
         }
-        let agents = places.iter().map(|place| self.agent(place, &states));
+        let agents = places.iter().map(|place| self.agent(place, &states, &dialled));
         let agents: Vec<RaisedAgent> = agents.collect();
-        let raised = Raised {
+        let without_net_admin = deployed.without_net_admin.or(refused);
+        Ok(Raised {
             ground: Kind::Kube,
             nodes: roster::nodes(&self.discovery),
             cluster: roster::cluster(&self.discovery, &deployed.node_ports, &agents),
             agents,
-        };
-        Ok((raised, tls))
+            notes: roster::notes(&self.discovery, &states, without_net_admin.as_deref()),
+        })
     }
 
-    fn agent(&self, place: &Place, states: &[(AgentKey, AgentState)]) -> RaisedAgent {
+    fn agent(&self, place: &Place, states: &[(AgentKey, AgentState)], dialled: &Dialled) -> RaisedAgent {
         let state = states
             .iter()
             .find(|(key, _)| *key == place.key)
@@ -217,8 +256,12 @@ impl Ground {
             (None, Some(AgentState::Coming { what })) => absent(&format!("it was not up in time: {what}")),
             (None, Some(AgentState::Stuck { why, .. })) => absent(why),
             (None, Some(AgentState::Up { pod, address, .. })) => {
-                let link = roster::link(&self.blueprint, pod, *address);
-                (Some(*address), Access::Link(link))
+                let access = match dialled.get(&place.key) {
+                    Some((known, opening)) if known == pod => Access::Opening(opening.clone()),
+                    // Another pod took its place meanwhile.
+                    _ => Access::Link(roster::link(&self.blueprint, pod, *address)),
+                };
+                (Some(*address), access)
             }
         };
         RaisedAgent {
@@ -253,6 +296,25 @@ impl Ground {
     }
 }
 
+/// Agents of planes whose DaemonSet the API server did not take.
+fn refused_agents<'a>(
+    places: &'a [Place],
+    refused: &'a [(Plane, String)],
+) -> impl Iterator<Item = (AgentKey, AgentState)> {
+    let of_refused = |place: &'a Place| {
+        let (_, why) = refused.iter().find(|(plane, _)| *plane == place.key.plane)?;
+        let state = AgentState::Stuck {
+            why: why.clone(),
+            log_of: None,
+        };
+        Some((place.key.clone(), state))
+    };
+    places
+        .iter()
+        .filter(|place| place.skipped.is_none())
+        .filter_map(of_refused)
+}
+
 /// What the first agent lacks, where all lack their image.
 fn no_image(states: &[(AgentKey, AgentState)]) -> Option<&str> {
     let lacking = |(_, state): &'_ (AgentKey, AgentState)| state.lacks_image();
@@ -267,22 +329,37 @@ fn failed(error: impl Into<anyhow::Error>) -> Failure {
     Failure::could_not_run(error)
 }
 
-/// Where agents answer probes, and where they take orders.
-fn ports(wanted: Option<u16>) -> Result<(Port, Port), Failure> {
+/// Where agents answer probes, and where they take orders: not where those of another run do.
+fn ports(wanted: Option<u16>, taken: &BTreeSet<Port>) -> Result<(Port, Port), Failure> {
     let responder = if let Some(port) = wanted {
         port
     } else {
         let mut random = [0; 2];
         getrandom::fill(&mut random)
             .map_err(|error| failed(anyhow::anyhow!("no random numbers: {error}")))?;
-        let pairs = (PORTS.end - PORTS.start) / 2;
-        PORTS.start + u16::from_be_bytes(random) % pairs * 2
+        let free: Vec<u16> = PORTS
+            .step_by(2)
+            .filter(|port| !taken.contains(&Port(*port)))
+            .collect();
+        let index = usize::from(u16::from_be_bytes(random)) % free.len().max(1);
+        // All are taken by hundreds of runs that were killed: then any will do, or none.
+        free.get(index).copied().unwrap_or(PORTS.start)
     };
     Ok((Port(responder), Port(responder + 1)))
 }
 
-/// Agents listen to one family; clusters with two have a first one.
-fn first_family_is_v6(discovery: &Discovery) -> bool {
-    let first = discovery.nodes.iter().find_map(|node| node.addresses.first());
-    first.is_some_and(std::net::IpAddr::is_ipv6)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_of_other_runs_are_left_to_them() {
+        let one = Port(PORTS.start + 20);
+        let mut taken: BTreeSet<Port> = PORTS.step_by(2).map(Port).collect();
+        taken.remove(&one);
+        for _ in 0..20 {
+            assert_eq!(ports(None, &taken).unwrap(), (one, Port(one.0 + 1)));
+        }
+        assert_eq!(ports(Some(700), &taken).unwrap(), (Port(700), Port(701)));
+    }
 }

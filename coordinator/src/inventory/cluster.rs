@@ -71,6 +71,7 @@ fn dns<'a>(reader: &mut Reader<'a>, place: &Place<'a>) -> Option<Dns> {
         address: address?,
         name: name?,
         endpoints,
+        endpoint_port: Port(53),
     })
 }
 

@@ -5,14 +5,21 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// The coordinator's way to an agent.
+/// Where an agent takes orders, as it is written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum LinkAddress {
     /// A Unix socket on this machine.
     Unix(PathBuf),
     /// TCP with mutual TLS.
     Tcp(SocketAddr),
-    /// A pod of a cluster, with mutual TLS: through the API server, or by its own address. Not to be written by hand.
+}
+
+/// The coordinator's way to an agent: what can be written down, and what only a cluster knows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum LinkRoute {
+    /// To an address.
+    Address(LinkAddress),
+    /// To a pod, with mutual TLS: through the API server, or by its own address.
     Pod(Box<PodLink>),
 }
 
@@ -83,6 +90,20 @@ impl fmt::Display for LinkAddress {
         match self {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Tcp(address) => write!(f, "tcp:{address}"),
+        }
+    }
+}
+
+impl From<LinkAddress> for LinkRoute {
+    fn from(address: LinkAddress) -> Self {
+        Self::Address(address)
+    }
+}
+
+impl fmt::Display for LinkRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
             Self::Pod(link) => write!(f, "pod {}/{}", link.namespace, link.pod),
         }
     }

@@ -9,42 +9,43 @@ use mesh_proto::Port;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint, Uri};
 
-use super::{LinkAddress, LinkTls, PodLink};
+use super::{LinkAddress, LinkRoute, LinkTls, PodLink};
 
 /// Why a link could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DialError {
     /// No connection.
     #[error("link {link}: cannot connect: {}", connect_words(source))]
-    Connect { link: LinkAddress, source: io::Error },
+    Connect { link: LinkRoute, source: io::Error },
     /// Nobody answered in time.
     #[error("link {link}: no answer within {after:?} to the {step}")]
     Silent {
-        link: LinkAddress,
+        link: LinkRoute,
         step: &'static str,
         after: Duration,
     },
     /// The TLS handshake failed.
     #[error("link {link}: TLS handshake failed: {source}")]
-    Tls { link: LinkAddress, source: io::Error },
+    Tls { link: LinkRoute, source: io::Error },
     /// A `tcp:` link, and no `--tls-*`.
     #[error("link {link}: mutual TLS needs --tls-ca, --tls-cert and --tls-key")]
-    NoTls { link: LinkAddress },
+    NoTls { link: LinkRoute },
     /// A pod that neither way leads to.
     #[error("link {link}: {source}")]
     Forward {
-        link: LinkAddress,
+        link: LinkRoute,
         source: Box<mesh_kube::ForwardError>,
     },
     /// A pod, and no cluster.
     #[error("link {link}: no cluster is connected")]
-    NoCluster { link: LinkAddress },
+    NoCluster { link: LinkRoute },
     /// HTTP/2 did not begin.
     #[error("link {link}: it speaks no HTTP/2, so no agent is there: {source}")]
     NoHttp2 {
-        link: LinkAddress,
+        link: LinkRoute,
         source: tonic::transport::Error,
     },
 }
@@ -67,27 +68,86 @@ pub(crate) struct LinkMeans {
 /// only where pods cannot be dialled.
 const HEAD_START: Duration = Duration::from_secs(1);
 
-/// Opens a link. `patience` bounds each step by itself.
+/// How long somebody who was there a moment ago is waited for: an API server restarts in seconds.
+const COMES_BACK_WITHIN: Duration = Duration::from_secs(20);
+/// How long an agent whose process was started may take until it listens: its node may be busy.
+const LISTENS_WITHIN: Duration = Duration::from_secs(10);
+/// The wait before the second attempt; it doubles.
+const LISTENS_AFTER: Duration = Duration::from_millis(30);
+/// Between two attempts, at the most.
+const AGAIN_AFTER: Duration = Duration::from_millis(300);
+
+impl DialError {
+    /// Whether only what stands between is away, for a while: then nothing is said of the agent.
+    fn may_pass(&self) -> bool {
+        matches!(self, Self::Forward { source, .. } if source.may_pass())
+    }
+
+    /// Whether the kubelet found nobody at the port. It says so late: the stream is open by then, and ends.
+    fn is_of_nobody_there(&self) -> bool {
+        match self {
+            Self::Forward { source, .. } => matches!(**source, mesh_kube::ForwardError::Pod { .. }),
+            Self::Tls { source, .. } => source.kind() == io::ErrorKind::UnexpectedEof,
+            _ => false,
+        }
+    }
+}
+
+/// A byte stream of whatever kind.
+trait Bytes: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Bytes for S {}
+
+type BoxedBytes = Box<dyn Bytes>;
+
+/// Opens a link, and waits for an API server that is away for a while. `patience` bounds each step by itself. A link that breaks
+/// is opened anew at the next call over it.
 pub(crate) async fn dial(
-    link: &LinkAddress,
+    link: &LinkRoute,
     means: &LinkMeans,
     patience: Duration,
 ) -> Result<Channel, DialError> {
-    match link {
-        LinkAddress::Unix(path) => {
-            let stream = within(link, "connect", patience, UnixStream::connect(path)).await?;
-            http2(link, stream.map_err(|source| connect_error(link, source))?).await
+    let stream = connect_patiently(link, means, patience).await?;
+    http2(link, stream, means, patience).await
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it waits, and the driver's clock says for how long"
+)]
+async fn connect_patiently(
+    link: &LinkRoute,
+    means: &LinkMeans,
+    patience: Duration,
+) -> Result<BoxedBytes, DialError> {
+    let began = Instant::now();
+    loop {
+        match connect(link, means, patience).await {
+            Err(error) if error.may_pass() && began.elapsed() < COMES_BACK_WITHIN => {
+                tracing::info!(%error, "dialling again");
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
+            outcome => return outcome,
         }
-        LinkAddress::Tcp(address) => {
+    }
+}
+
+async fn connect(link: &LinkRoute, means: &LinkMeans, patience: Duration) -> Result<BoxedBytes, DialError> {
+    match link {
+        LinkRoute::Address(LinkAddress::Unix(path)) => {
+            let stream = within(link, "connect", patience, UnixStream::connect(path)).await?;
+            Ok(Box::new(stream.map_err(|source| connect_error(link, source))?))
+        }
+        LinkRoute::Address(LinkAddress::Tcp(address)) => {
             let tls = tls_of(link, means)?;
             let name = ServerName::from(address.ip());
             direct(link, *address, &tls, name, patience).await
         }
-        LinkAddress::Pod(pod) => Box::pin(dial_pod(link, pod, means, patience)).await,
+        LinkRoute::Pod(pod) => Box::pin(connect_pod(link, pod, means, patience)).await,
     }
 }
 
-fn tls_of(link: &LinkAddress, means: &LinkMeans) -> Result<LinkTls, DialError> {
+fn tls_of(link: &LinkRoute, means: &LinkMeans) -> Result<LinkTls, DialError> {
     means
         .tls
         .clone()
@@ -95,12 +155,12 @@ fn tls_of(link: &LinkAddress, means: &LinkMeans) -> Result<LinkTls, DialError> {
 }
 
 /// Both ways, whichever answers; the failure that is told is that of the API server, since it is the one to mend.
-async fn dial_pod(
-    link: &LinkAddress,
+async fn connect_pod(
+    link: &LinkRoute,
     pod: &PodLink,
     means: &LinkMeans,
     patience: Duration,
-) -> Result<Channel, DialError> {
+) -> Result<BoxedBytes, DialError> {
     let tls = tls_of(link, means)?;
     let kube = means
         .kube
@@ -111,42 +171,76 @@ async fn dial_pod(
     } else {
         (Duration::ZERO, HEAD_START)
     };
-    let name = || ServerName::try_from(mesh_kube::LINK_SERVER_NAME).map_err(|error| tls_error(link, error));
     let forwarded = async {
         tokio::time::sleep(forward_after).await;
-        let port = Port(pod.address.port());
-        let stream = mesh_kube::forward(kube, &pod.namespace, &pod.pod, port);
-        let stream = within(link, "port-forward", patience, stream).await?;
-        let stream = stream.map_err(|source| DialError::Forward {
-            link: link.clone(),
-            source: Box::new(source),
-        })?;
-        secured(link, stream, &tls, name()?, patience).await
+        once_it_listens(|| forwarded(link, pod, kube, &tls, patience)).await
     };
     let dialled = async {
         tokio::time::sleep(direct_after).await;
-        direct(link, pod.address, &tls, name()?, patience).await
+        direct(link, pod.address, &tls, pod_name(link)?, patience).await
     };
     let (mut forwarded, mut dialled) = (std::pin::pin!(forwarded), std::pin::pin!(dialled));
     tokio::select! {
         first = &mut forwarded => match first {
-            Ok(channel) => Ok(channel),
+            Ok(stream) => Ok(stream),
             Err(error) => dialled.await.map_err(|_| error),
         },
         first = &mut dialled => match first {
-            Ok(channel) => Ok(channel),
+            Ok(stream) => Ok(stream),
             Err(_) => forwarded.await,
         },
     }
 }
 
+/// Through the API server and the kubelet.
+async fn forwarded(
+    link: &LinkRoute,
+    pod: &PodLink,
+    kube: &mesh_kube::Kube,
+    tls: &LinkTls,
+    patience: Duration,
+) -> Result<BoxedBytes, DialError> {
+    let port = Port(pod.address.port());
+    let stream = mesh_kube::forward(kube, &pod.namespace, &pod.pod, port);
+    let stream = within(link, "port-forward", patience, stream).await?;
+    let stream = stream.map_err(|source| DialError::Forward {
+        link: link.clone(),
+        source: Box::new(source),
+    })?;
+    secured(link, stream, tls, pod_name(link)?, patience).await
+}
+
+/// A pod counts as running when its process was started, and that needs a moment until it listens.
+#[expect(clippy::disallowed_methods, reason = "it waits for somebody to listen")]
+async fn once_it_listens<F>(mut attempt: impl FnMut() -> F) -> Result<BoxedBytes, DialError>
+where
+    F: Future<Output = Result<BoxedBytes, DialError>>,
+{
+    let began = Instant::now();
+    let mut wait = LISTENS_AFTER;
+    loop {
+        match attempt().await {
+            Err(error) if error.is_of_nobody_there() && began.elapsed() < LISTENS_WITHIN => {
+                tracing::debug!(%error, "nobody listens yet");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(AGAIN_AFTER);
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+fn pod_name(link: &LinkRoute) -> Result<ServerName<'static>, DialError> {
+    ServerName::try_from(mesh_kube::LINK_SERVER_NAME).map_err(|error| tls_error(link, error))
+}
+
 async fn direct(
-    link: &LinkAddress,
+    link: &LinkRoute,
     address: SocketAddr,
     tls: &LinkTls,
     name: ServerName<'static>,
     patience: Duration,
-) -> Result<Channel, DialError> {
+) -> Result<BoxedBytes, DialError> {
     let stream = within(link, "connect", patience, TcpStream::connect(address)).await?;
     let stream = stream.map_err(|source| connect_error(link, source))?;
     // Small messages each way, and each of them awaited. A failure costs time, not truth.
@@ -155,22 +249,26 @@ async fn direct(
 }
 
 async fn secured<S>(
-    link: &LinkAddress,
+    link: &LinkRoute,
     stream: S,
     tls: &LinkTls,
     name: ServerName<'static>,
     patience: Duration,
-) -> Result<Channel, DialError>
+) -> Result<BoxedBytes, DialError>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let connector = tokio_rustls::TlsConnector::from(tls.config());
     let stream = within(link, "TLS handshake", patience, connector.connect(name, stream)).await?;
-    http2(link, stream.map_err(|source| tls_error(link, source))?).await
+    let stream = stream.map_err(|source| DialError::Tls {
+        link: link.clone(),
+        source,
+    })?;
+    Ok(Box::new(stream))
 }
 
 async fn within<T>(
-    link: &LinkAddress,
+    link: &LinkRoute,
     step: &'static str,
     patience: Duration,
     work: impl Future<Output = T>,
@@ -184,16 +282,27 @@ async fn within<T>(
         })
 }
 
-/// Hands one open stream to HTTP/2. There is no second one: an agent that broke off is lost for the run, since whoever
-/// listens there later does not know the run's key.
-async fn http2<S>(link: &LinkAddress, stream: S) -> Result<Channel, DialError>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let mut only = Some(stream);
+/// Hands an open stream to HTTP/2, and where that breaks, another one. An agent that was restarted meanwhile does not know the
+/// run, and says so.
+async fn http2(
+    link: &LinkRoute,
+    stream: BoxedBytes,
+    means: &LinkMeans,
+    patience: Duration,
+) -> Result<Channel, DialError> {
+    let mut first = Some(stream);
+    let (again, means) = (link.clone(), means.clone());
     let connector = tower::service_fn(move |_: Uri| {
-        let stream = only.take().map(TokioIo::new);
-        async move { stream.ok_or_else(|| io::Error::other("the agent closed the link")) }
+        let (first, link, means) = (first.take(), again.clone(), means.clone());
+        async move {
+            let stream = match first {
+                Some(stream) => stream,
+                None => connect_patiently(&link, &means, patience)
+                    .await
+                    .map_err(io::Error::other)?,
+            };
+            Ok::<_, io::Error>(TokioIo::new(stream))
+        }
     });
     Endpoint::from_static("http://agent")
         .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
@@ -206,14 +315,14 @@ where
         })
 }
 
-fn tls_error(link: &LinkAddress, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> DialError {
+fn tls_error(link: &LinkRoute, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> DialError {
     DialError::Tls {
         link: link.clone(),
         source: io::Error::other(error),
     }
 }
 
-fn connect_error(link: &LinkAddress, source: io::Error) -> DialError {
+fn connect_error(link: &LinkRoute, source: io::Error) -> DialError {
     DialError::Connect {
         link: link.clone(),
         source,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use mesh_probe::rpc::agent_client::AgentClient;
-use mesh_proto::wire::{Prepare, Prepared, WireError, v1};
+use mesh_proto::wire::{Inquire, Prepare, Prepared, WireError, v1};
 use mesh_proto::{HostFacts, Plan, Starvation, Tally, VersionMismatch, check_protocol};
 use tonic::transport::Channel;
 
@@ -28,11 +28,26 @@ pub(crate) enum RpcError {
     Garbage { call: &'static str, source: WireError },
     /// The agent, or HTTP/2 on the way, said no.
     #[error("{call} failed: {why}")]
-    Refused { call: &'static str, why: String },
+    Refused {
+        call: &'static str,
+        why: String,
+        /// It was the link.
+        broken: bool,
+    },
+}
+
+impl RpcError {
+    /// Whether the link broke, which says nothing of the agent.
+    pub(crate) fn is_broken_link(&self) -> bool {
+        matches!(self, Self::Refused { broken: true, .. })
+    }
 }
 
 /// Observations as they come.
 pub(crate) type Observations = tonic::Streaming<v1::ProbeReply>;
+
+/// Answers of a second look as they come.
+pub(crate) type Answers = tonic::Streaming<v1::InquireReply>;
 
 impl Link {
     pub(crate) fn new(channel: Channel) -> Self {
@@ -59,6 +74,12 @@ impl Link {
     ) -> Result<Observations, RpcError> {
         let mut client = self.client.clone();
         call("Probe", patience, client.probe(plan.to_wire(run_id))).await
+    }
+
+    /// Asks what is wanted in a second look. `patience` bounds the start only; the agent ends the stream in time.
+    pub(crate) async fn inquire(&self, inquire: &Inquire, patience: Duration) -> Result<Answers, RpcError> {
+        let mut client = self.client.clone();
+        call("Inquire", patience, client.inquire(inquire.to_wire())).await
     }
 
     /// What the kernel of the agent's place says of itself.
@@ -106,6 +127,7 @@ async fn call<T>(
         Ok(Err(status)) => Err(RpcError::Refused {
             call,
             why: status_words(&status),
+            broken: is_broken_link(&status),
         }),
         Err(_) => Err(RpcError::Silent {
             call,
@@ -114,18 +136,29 @@ async fn call<T>(
     }
 }
 
+/// Whether the transport failed, not the agent.
+pub(crate) fn is_broken_link(status: &tonic::Status) -> bool {
+    // A status that was made on this side has the transport's error inside.
+    std::error::Error::source(status).is_some()
+}
+
 /// What a status means on a link.
 pub(crate) fn status_words(status: &tonic::Status) -> String {
     if status.code() == tonic::Code::Unimplemented {
         return "it answers gRPC, but is no mesh agent".to_owned();
     }
-    // A status that was made on this side has the transport's error inside; the innermost one says most.
+    // Of the transport's errors the innermost says most.
     let mut innermost = std::error::Error::source(status);
     while let Some(inner) = innermost.and_then(std::error::Error::source) {
         innermost = Some(inner);
     }
     match innermost {
-        Some(cause) => format!("the link broke: {}", printable(&cause.to_string())),
+        Some(cause) => {
+            let cause = cause.to_string();
+            // rustls points to its manual.
+            let words = cause.split(": https://").next().unwrap_or_default();
+            format!("the link broke: {}", printable(words))
+        }
         None if status.message().is_empty() => format!("the agent answered {:?}", status.code()),
         None => printable(status.message()),
     }
@@ -141,7 +174,6 @@ pub(crate) fn printable(text: &str) -> String {
     }
     words
 }
-
 
 #[cfg(test)]
 mod tests {

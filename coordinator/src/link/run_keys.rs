@@ -1,6 +1,7 @@
 //! A run's own keys for mutual TLS: made when it begins, gone when it ends.
 
 use mesh_kube::{Keys, LINK_SERVER_NAME};
+use mesh_probe::LoadedTls;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -35,7 +36,11 @@ pub(crate) fn make_run_keys() -> Result<(Keys, LinkTls), KeysError> {
         .add(authority.der().clone())
         .map_err(|error| KeysError(Box::new(error)))?;
     let our_key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(our_key.serialize_der()));
-    let tls = LinkTls::of(roots, vec![ours.der().clone()], our_key);
+    let tls = LinkTls::of(LoadedTls {
+        roots,
+        chain: vec![ours.der().clone()],
+        key: our_key,
+    });
     let keys = Keys {
         ca: authority.pem(),
         certificate: agents.pem(),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mesh_probe::{Pem, TlsFileError, TlsFiles};
 use mesh_proto::wire::{Prepare, RunKey};
 use mesh_proto::{AgentIndex, AgentKey, Plane};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
@@ -13,7 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use tokio::net::TcpListener;
 
-use super::{DialError, Link, LinkAddress, LinkMeans, LinkTls, dial};
+use super::{DialError, Link, LinkAddress, LinkMeans, LinkRoute, LinkTls, dial};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -59,8 +60,17 @@ impl Files {
     fn client(&self, ca: &Ca, own: &Ca) -> LinkTls {
         let (cert, key) = own.issue("coordinator");
         let ca = self.write("ca.pem", &ca.0.pem());
-        LinkTls::load(&ca, &self.write("cert.pem", &cert), &self.write("key.pem", &key)).unwrap()
+        load(&ca, &self.write("cert.pem", &cert), &self.write("key.pem", &key)).unwrap()
     }
+}
+
+fn load(ca: &Path, cert: &Path, key: &Path) -> Result<LinkTls, TlsFileError> {
+    let given = |path: &Path| Pem::from(path.to_owned());
+    LinkTls::load(&TlsFiles {
+        ca: given(ca),
+        cert: given(cert),
+        key: given(key),
+    })
 }
 
 /// A TLS server that wants client certificates of `clients`, and shuts every connection after the handshake.
@@ -103,7 +113,7 @@ fn with(tls: &LinkTls) -> LinkMeans {
 }
 
 async fn prepare(address: SocketAddr, tls: &LinkTls) -> Result<String, DialError> {
-    let channel = dial(&LinkAddress::Tcp(address), &with(tls), PATIENCE).await?;
+    let channel = dial(&LinkAddress::Tcp(address).into(), &with(tls), PATIENCE).await?;
     let key = AgentKey {
         node: "n1".parse().unwrap(),
         plane: Plane::Host,
@@ -150,7 +160,7 @@ async fn both_sides_are_checked() {
 #[tokio::test]
 async fn a_closed_port_and_a_missing_flag_have_words() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = LinkAddress::Tcp(listener.local_addr().unwrap());
+    let address = LinkRoute::from(LinkAddress::Tcp(listener.local_addr().unwrap()));
     drop(listener);
     let ca = Ca::named("ours");
     let files = Files::new();
@@ -185,7 +195,7 @@ fn files_that_cannot_be_used_are_named() {
     );
     let missing = Path::new("/nonexistent/file");
 
-    assert!(LinkTls::load(&ca, &cert, &key).is_ok());
+    assert!(load(&ca, &cert, &key).is_ok());
     let cases = [
         (
             missing,
@@ -201,7 +211,7 @@ fn files_that_cannot_be_used_are_named() {
         (&ca, &cert, &other_key, "cannot be used together"),
     ];
     for (ca, cert, key, words) in cases {
-        let error = LinkTls::load(ca, cert, key).unwrap_err().to_string();
+        let error = load(ca, cert, key).unwrap_err().to_string();
         assert!(error.contains(words), "{words}: {error}");
     }
 }

@@ -7,11 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServicePort};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use mesh_proto::{NodeName, Port};
+use mesh_proto::NodeName;
 
 use super::{domain, slices};
-
-const DNS: Port = Port(53);
 
 /// The label that DNS services of most installers carry.
 pub(super) const LABEL: &str = "k8s-app=kube-dns";
@@ -35,10 +33,8 @@ pub struct FoundDns {
     pub service: String,
     /// A name that it must know: `kubernetes.default.svc.` and the cluster's domain.
     pub name: String,
-    /// Ready endpoints of that address' family that listen on port 53, with the node of each.
-    pub endpoints: Vec<(IpAddr, Option<NodeName>)>,
-    /// Ready endpoints that listen elsewhere (OpenShift: 5353). The service leads to them, but on port 53 they are silent.
-    pub other_port: Vec<(SocketAddr, Option<NodeName>)>,
+    /// Ready endpoints of that address' family, with the node of each. Their port need not be the service's (OpenShift: 5353).
+    pub endpoints: Vec<(SocketAddr, Option<NodeName>)>,
     /// How many endpoints are not ready.
     pub not_ready: usize,
 }
@@ -92,8 +88,8 @@ pub(super) fn read(
         .cloned()
         .collect();
     let members = slices::join(&slices);
+    let (namespace, name) = key(service);
     let mut endpoints = Vec::new();
-    let mut other_port = Vec::new();
     for member in members.in_use {
         let behind = |protocol: &str| {
             let name = port(service, protocol)?.name.as_deref().unwrap_or_default();
@@ -103,20 +99,17 @@ pub(super) fn read(
                 .map(|port| port.port)
                 .next()
         };
-        match (behind("UDP"), behind("TCP")) {
-            (Some(DNS), Some(DNS)) => endpoints.push((member.address, member.node)),
-            (Some(other), Some(DNS) | None) | (_, Some(other)) => {
-                other_port.push((SocketAddr::new(member.address, other.0), member.node));
-            }
-            (None, None) => {}
+        let (udp, tcp) = (behind("UDP"), behind("TCP"));
+        let Some(port) = udp.or(tcp) else { continue };
+        if let Some(tcp) = tcp.filter(|tcp| *tcp != port) {
+            gaps.push(format!(
+                "the endpoint {} of {namespace}/{name} listens on port {port} for UDP and on {tcp} for TCP: it is probed through \
+                 the service only",
+                member.address
+            ));
+            continue;
         }
-    }
-    let (namespace, name) = key(service);
-    if let Some((first, _)) = other_port.first() {
-        gaps.push(format!(
-            "endpoints of {namespace}/{name} listen on port {} instead of 53: they are probed through the service only",
-            first.port()
-        ));
+        endpoints.push((SocketAddr::new(member.address, port.0), member.node));
     }
     let found = corefile
         .and_then(|map| map.data.as_ref()?.get("Corefile"))
@@ -134,7 +127,6 @@ pub(super) fn read(
         service: name.to_owned(),
         name: format!("kubernetes.default.svc.{domain}"),
         endpoints,
-        other_port,
         not_ready: members.not_ready,
     })
 }

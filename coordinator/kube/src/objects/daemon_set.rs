@@ -1,5 +1,9 @@
 //! The DaemonSet of a plane. Agents of the pod plane ask for nothing that Pod Security's `restricted` forbids; those of the
-//! host plane need the node's network, and CAP_NET_RAW, which only root gets (ambient capabilities are not to be had).
+//! host plane need the node's network, and CAP_NET_RAW, which only root gets (ambient capabilities are not to be had); to list
+//! the node's firewall rules they ask for CAP_NET_ADMIN as well.
+//!
+//! There is no volume: the kubelet looks for mounts every 300 ms (Kubernetes `pkg/kubelet/volumemanager`), so that a Secret in
+//! one would cost each agent as much. The keys are in the environment.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +11,16 @@ use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetSpec};
 use k8s_openapi::api::core::v1::{
     Affinity, Capabilities, Container, EnvVar, EnvVarSource, NodeAffinity, NodeSelector,
     NodeSelectorRequirement, NodeSelectorTerm, ObjectFieldSelector, PodSecurityContext, PodSpec,
-    PodTemplateSpec, ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, Sysctl,
-    Volume, VolumeMount,
+    PodTemplateSpec, ResourceRequirements, SeccompProfile, SecretKeySelector, SecurityContext, Sysctl,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use mesh_proto::{NodeName, Plane};
 
-use super::{Blueprint, PLANE, RUN, Toleration, labels};
+use super::{Blueprint, HostFacts, PLANE, RUN, Toleration, labels, secret_key};
 
 /// Whoever that is, it is not root: the number that distroless images use for `nonroot`.
 const NOBODY: i64 = 65_532;
-const KEYS: &str = "/etc/mesh/keys";
 
 pub(super) fn of(blueprint: &Blueprint, plane: Plane) -> DaemonSet {
     let labels = labels::of(blueprint, Some(plane));
@@ -71,15 +73,6 @@ fn pod(blueprint: &Blueprint, plane: Plane) -> PodSpec {
         )])),
         affinity: Some(affinity(blueprint.nodes.as_deref())),
         security_context: Some(pod_security(plane)),
-        volumes: Some(vec![Volume {
-            name: "keys".to_owned(),
-            secret: Some(SecretVolumeSource {
-                secret_name: Some(blueprint.run.object_name()),
-                default_mode: Some(0o444),
-                ..SecretVolumeSource::default()
-            }),
-            ..Volume::default()
-        }]),
         ..PodSpec::default()
     }
 }
@@ -91,16 +84,25 @@ fn container(blueprint: &Blueprint, plane: Plane) -> Container {
         value: Some(value),
         ..EnvVar::default()
     };
-    let node = EnvVar {
-        name: "MESH_NODE".to_owned(),
-        value_from: Some(EnvVarSource {
-            field_ref: Some(ObjectFieldSelector {
-                field_path: "spec.nodeName".to_owned(),
-                ..ObjectFieldSelector::default()
-            }),
-            ..EnvVarSource::default()
-        }),
+    let from = |name: &str, source: EnvVarSource| EnvVar {
+        name: name.to_owned(),
+        value_from: Some(source),
         ..EnvVar::default()
+    };
+    let field = |path: &str| EnvVarSource {
+        field_ref: Some(ObjectFieldSelector {
+            field_path: path.to_owned(),
+            ..ObjectFieldSelector::default()
+        }),
+        ..EnvVarSource::default()
+    };
+    let key = |key: &str| EnvVarSource {
+        secret_key_ref: Some(SecretKeySelector {
+            name: blueprint.run.object_name(),
+            key: key.to_owned(),
+            ..SecretKeySelector::default()
+        }),
+        ..EnvVarSource::default()
     };
     Container {
         name: "agent".to_owned(),
@@ -108,28 +110,22 @@ fn container(blueprint: &Blueprint, plane: Plane) -> Container {
         image_pull_policy: Some("IfNotPresent".to_owned()),
         args: Some(vec!["probe".to_owned()]),
         env: Some(vec![
-            node,
+            from("MESH_NODE", field("spec.nodeName")),
             env("MESH_PLANE", plane.to_string()),
             env("MESH_LISTEN", format!("tcp:{any}:{}", blueprint.link_port)),
             env("MESH_RESPONDER_PORT", blueprint.responder_port.to_string()),
-            env("MESH_TLS_CA", format!("{KEYS}/ca.crt")),
-            env("MESH_TLS_CERT", format!("{KEYS}/tls.crt")),
-            env("MESH_TLS_KEY", format!("{KEYS}/tls.key")),
+            from("MESH_TLS_CA", key(secret_key::CA)),
+            from("MESH_TLS_CERT", key(secret_key::CERTIFICATE)),
+            from("MESH_TLS_KEY", key(secret_key::KEY)),
             env("MESH_EXPIRES", blueprint.expires.to_string()),
         ]),
-        volume_mounts: Some(vec![VolumeMount {
-            name: "keys".to_owned(),
-            mount_path: KEYS.to_owned(),
-            read_only: Some(true),
-            ..VolumeMount::default()
-        }]),
         // No limit of CPU: an agent that is throttled loses what it should measure.
         resources: Some(ResourceRequirements {
             requests: Some(quantities(&[("cpu", "10m"), ("memory", "16Mi")])),
             limits: Some(quantities(&[("memory", "128Mi")])),
             ..ResourceRequirements::default()
         }),
-        security_context: Some(container_security(plane)),
+        security_context: Some(container_security(blueprint.host_facts, plane)),
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         ..Container::default()
     }
@@ -162,13 +158,18 @@ fn pod_security(plane: Plane) -> PodSecurityContext {
     }
 }
 
-fn container_security(plane: Plane) -> SecurityContext {
+fn container_security(host_facts: HostFacts, plane: Plane) -> SecurityContext {
+    let add: Option<&[&str]> = match (plane, host_facts) {
+        (Plane::Pod, _) => None,
+        (Plane::Host, HostFacts::Full) => Some(&["NET_ADMIN", "NET_RAW"]),
+        (Plane::Host, HostFacts::Plain) => Some(&["NET_RAW"]),
+    };
     SecurityContext {
         allow_privilege_escalation: Some(false),
         read_only_root_filesystem: Some(true),
         capabilities: Some(Capabilities {
             drop: Some(vec!["ALL".to_owned()]),
-            add: (plane == Plane::Host).then(|| vec!["NET_RAW".to_owned()]),
+            add: add.map(|add| add.iter().map(ToString::to_string).collect()),
         }),
         ..SecurityContext::default()
     }

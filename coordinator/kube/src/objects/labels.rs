@@ -13,6 +13,9 @@ pub(crate) const PLANE: &str = "mesh/plane";
 /// The annotation that says when agents end themselves.
 pub(crate) const EXPIRES: &str = "mesh/expires";
 
+/// The annotation that says where agents answer probes.
+pub(crate) const PORT: &str = "mesh/responder-port";
+
 /// The recommended labels (kubernetes.io/docs/concepts/overview/working-with-objects/common-labels) and ours.
 pub(super) fn of(blueprint: &Blueprint, plane: Option<Plane>) -> BTreeMap<String, String> {
     let run = blueprint.run.as_str();

@@ -16,14 +16,14 @@ fn blueprint() -> Blueprint {
         responder_port: Port(19_441),
         v6: false,
         node_ports: true,
+        host_facts: HostFacts::Full,
         expires: "2026-01-01T00:00:00Z".parse().unwrap(),
     }
 }
 
 fn agents(blueprint: &Blueprint) -> Vec<Value> {
-    let sets = blueprint.daemon_sets();
-    sets.iter()
-        .map(|set| serde_json::to_value(set).unwrap()["spec"]["template"]["spec"].take())
+    let sets = blueprint.planes.iter().map(|plane| blueprint.daemon_set(*plane));
+    sets.map(|set| serde_json::to_value(set).unwrap()["spec"]["template"]["spec"].take())
         .collect()
 }
 
@@ -77,20 +77,46 @@ fn the_pod_plane_passes_the_strictest_level() {
     assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
     assert!(pod["hostNetwork"].is_null());
     assert_eq!(pod["automountServiceAccountToken"], false);
-    let kinds: Vec<_> = pod["volumes"].as_array().unwrap().iter().collect();
-    assert!(kinds.iter().all(|volume| volume["secret"].is_object()));
+    assert!(pod["volumes"].is_null());
 }
 
 #[test]
-fn the_host_plane_has_one_capability_and_no_sysctl() {
-    let pod = &agents(&blueprint())[1];
-    assert_eq!(pod["hostNetwork"], true);
-    assert!(pod["securityContext"]["sysctls"].is_null());
-    let capabilities = &pod["containers"][0]["securityContext"]["capabilities"];
-    assert_eq!(
-        *capabilities,
-        serde_json::json!({"drop": ["ALL"], "add": ["NET_RAW"]})
-    );
+fn the_host_plane_has_the_capabilities_that_were_asked_for_and_no_sysctl() {
+    let full = blueprint();
+    let plain = Blueprint {
+        host_facts: HostFacts::Plain,
+        ..blueprint()
+    };
+    for (blueprint, added) in [(full, &["NET_ADMIN", "NET_RAW"][..]), (plain, &["NET_RAW"])] {
+        let pod = &agents(&blueprint)[1];
+        assert_eq!(pod["hostNetwork"], true);
+        assert!(pod["securityContext"]["sysctls"].is_null());
+        let capabilities = &pod["containers"][0]["securityContext"]["capabilities"];
+        assert_eq!(*capabilities, serde_json::json!({"drop": ["ALL"], "add": added}));
+    }
+}
+
+#[test]
+fn agents_find_their_keys_in_the_runs_secret() {
+    let keys = Keys {
+        ca: "a".to_owned(),
+        certificate: "b".to_owned(),
+        key: "c".to_owned(),
+    };
+    let secret = blueprint().secret(&keys);
+    for pod in agents(&blueprint()) {
+        let environment = pod["containers"][0]["env"].as_array().unwrap().clone();
+        let named = environment.iter().filter_map(|variable| {
+            let key = &variable["valueFrom"]["secretKeyRef"];
+            Some((key["name"].as_str()?, key["key"].as_str()?))
+        });
+        let named: Vec<_> = named.collect();
+        assert_eq!(named.len(), 3);
+        for (name, key) in named {
+            assert_eq!(Some(name), secret.metadata.name.as_deref());
+            assert!(secret.data.as_ref().unwrap().contains_key(key), "{key}");
+        }
+    }
 }
 
 #[test]

@@ -183,3 +183,21 @@ fn a_pod_on_its_way_out_is_not_up_and_its_successor_counts() {
     standing.pod(&next);
     assert!(matches!(standing.state(&key), AgentState::Up { pod, .. } if pod == "next"));
 }
+
+#[test]
+fn a_plane_that_admission_keeps_empty_says_why() {
+    let (_, mut standing) = one();
+    let set = json!({"metadata": {"name": "d", "uid": "d", "resourceVersion": "3", "labels": {"mesh/plane": "pod"}}});
+    standing.daemon_set(&serde_json::from_value(set).expect("a DaemonSet"));
+    let passing =
+        "Error creating: pods \"x-\" is forbidden: error looking up service account y/default: not found";
+    standing.event(&event("e1", "d", "DaemonSet", "FailedCreate", passing, 1));
+    assert_eq!(standing.refusal(Plane::Pod), None);
+    let for_good = "Error creating: pods \"x-\" is forbidden: capability may not be added";
+    standing.event(&event("e2", "d", "DaemonSet", "FailedCreate", for_good, 1));
+    let why = standing.refusal(Plane::Pod).unwrap_or_default();
+    assert!(why.ends_with("capability may not be added"), "{why}");
+    assert_eq!(standing.refusal(Plane::Host), None);
+    standing.pod(&a_pod("p", BEFORE, json!({"phase": "Pending"})));
+    assert_eq!(standing.refusal(Plane::Pod), None, "some pods were let in");
+}

@@ -157,7 +157,10 @@ fn a_quota_stops_only_those_that_have_no_pod() {
             what: "no pod yet".into()
         }
     );
-    assert_eq!((standing.summary(), standing.is_settled()), ((2, 6), false));
+    let summary = standing.summary();
+    assert_eq!((summary.up, summary.stuck, summary.all), (2, 1, 6));
+    assert!(!summary.is_settled() && !summary.is_complete());
+    assert_eq!(standing.refusal(Plane::Pod), None, "two of its pods are there");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args};
-use mesh_kube::Toleration;
+use clap::{ArgAction, Args, ValueEnum};
+use mesh_kube::{CleanupError, HostFacts, RunId, Toleration, clean_up_in_passing};
 use mesh_proto::Plane;
 use tokio::time::Instant;
 
@@ -15,7 +15,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::ground::kube::{Ground, Wanted};
 use crate::image::DEFAULT_IMAGE;
-use crate::link::LinkMeans;
+use crate::link::{LinkMeans, make_run_keys};
 use crate::output::Outputs;
 
 /// Flags of `mesh run` on a cluster.
@@ -63,6 +63,11 @@ pub(super) struct ClusterArgs {
     #[arg(long, env = "MESH_NO_NODE_PORTS", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     no_node_ports: bool,
 
+    /// What agents on the nodes' own network may read there. full: firewall rules as well, for which they ask for CAP_NET_ADMIN
+    /// (they only list; where admission says no, plain it is). plain: CAP_NET_RAW is enough
+    #[arg(long, env = "MESH_HOST_FACTS", value_name = "WHICH", value_enum, default_value_t = HostFactsAsked::Full)]
+    host_facts: HostFactsAsked,
+
     /// How long agents may take to come up; those that have not by then are unknown, with the reason
     #[arg(long, env = "MESH_WAIT", value_name = "DURATION", default_value = "1m")]
     wait: Span,
@@ -70,6 +75,15 @@ pub(super) struct ClusterArgs {
     /// Print the objects that a run would make (YAML), and make none
     #[arg(long, action = ArgAction::SetTrue)]
     dry_run: bool,
+}
+
+/// What agents on the nodes' own network may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum HostFactsAsked {
+    /// Firewall rules as well
+    Full,
+    /// What needs no CAP_NET_ADMIN
+    Plain,
 }
 
 /// Runs once on the cluster.
@@ -101,6 +115,10 @@ impl ClusterArgs {
             priority_class: self.priority_class.clone(),
             responder_port: self.responder_port,
             node_ports: !self.no_node_ports,
+            host_facts: match self.host_facts {
+                HostFactsAsked::Full => HostFacts::Full,
+                HostFactsAsked::Plain => HostFacts::Plain,
+            },
             wait: self.wait.0.min(timeout),
             longest: timeout + self.wait.0,
         }
@@ -138,14 +156,18 @@ async fn over_cluster(
             return Ok(ExitCode::Interrupted);
         }
     };
-    let raised = ground.raise(&mut interrupt, &progress).await;
+    let in_passing = InPassing::begin(&ground);
+    let (keys, tls) = make_run_keys().map_err(Failure::could_not_run)?;
+    let mut options = probe.drive_options(LinkMeans {
+        tls: Some(tls),
+        kube: Some(ground.kube().clone()),
+    });
+    let raised = ground
+        .raise(&keys, &secret, &options, &mut interrupt, &progress)
+        .await;
     let report = match raised {
-        Ok((raised, tls)) => {
-            let mut options = probe.drive_options(LinkMeans {
-                tls: Some(tls),
-                kube: Some(ground.kube().clone()),
-            });
-            options.timeout = options.timeout.saturating_sub(began.elapsed());
+        Ok(raised) => {
+            options.spent = began.elapsed();
             Ok(drive(raised, secret, &options, interrupt.clone(), &progress).await)
         }
         Err(failure) => Err(failure),
@@ -161,5 +183,34 @@ async fn over_cluster(
     tracing::info!(requests = ground.kube().requests(), "asked of the API server");
     let report = report?;
     outputs.write(&report)?;
+    in_passing.end().await;
     Ok(ExitCode::of(&report))
+}
+
+/// Removes what runs left that were killed, while this one goes on.
+struct InPassing(tokio::task::JoinHandle<Result<Vec<RunId>, CleanupError>>);
+
+impl InPassing {
+    fn begin(ground: &Ground) -> Self {
+        let (kube, (own, namespace)) = (ground.kube().clone(), ground.run());
+        Self(tokio::spawn(async move {
+            clean_up_in_passing(&kube, namespace.as_deref(), &own).await
+        }))
+    }
+
+    /// The verdict is out by now. What is not removed in a moment is left to the next run, or to `mesh cleanup`.
+    async fn end(self) {
+        const MOMENT: Duration = Duration::from_secs(2);
+        match tokio::time::timeout(MOMENT, self.0).await {
+            Ok(Ok(Ok(removed))) => {
+                for run in removed {
+                    cli::tell(format!(
+                        "removed what was left of the run {run}, which was killed"
+                    ));
+                }
+            }
+            Ok(Ok(Err(error))) => tracing::info!(%error, "cleaning up in passing"),
+            Ok(Err(_)) | Err(_) => {}
+        }
+    }
 }

@@ -42,11 +42,19 @@ pub(super) enum Manner {
     EndsEarly,
     SumsUpEarly,
     BreaksOff,
+    LinkBreaks,
     Dies,
     GarbageInProbe,
     ObservesTheUnasked,
     ObservesTwice,
     CountsTooHigh,
+    /// Nothing comes through, and what it is asked then it answers.
+    Unheard,
+    // In the second look, after nothing came through and the first answer.
+    RefusesToLook,
+    HangsInLook,
+    BreaksOffLook,
+    AnswersTheUnasked,
     // After it.
     GarbageSummary,
     GoesOnForever,
@@ -59,7 +67,11 @@ struct State {
     manner: Manner,
     keys: Mutex<Vec<Vec<u8>>>,
     stopped: Mutex<Vec<String>>,
+    looked: Mutex<Vec<v1::InquireRequest>>,
+    facts: Mutex<u32>,
     die: watch::Sender<bool>,
+    /// How often its connections were cut.
+    cuts: watch::Sender<usize>,
 }
 
 /// A handle to it. Its tasks end with the test's runtime.
@@ -75,7 +87,10 @@ impl FakeAgent {
             manner,
             keys: Mutex::default(),
             stopped: Mutex::default(),
+            looked: Mutex::default(),
+            facts: Mutex::default(),
             die: watch::Sender::new(false),
+            cuts: watch::Sender::new(0),
         });
         if manner == Manner::Refuses {
             // The file stays, the listener goes.
@@ -90,6 +105,16 @@ impl FakeAgent {
     /// Runs that it was told to end.
     pub(super) fn stopped(&self) -> Vec<String> {
         self.state.stopped.lock().unwrap().clone()
+    }
+
+    /// What it was asked in second looks.
+    pub(super) fn looked(&self) -> Vec<v1::InquireRequest> {
+        self.state.looked.lock().unwrap().clone()
+    }
+
+    /// How often it was asked for facts.
+    pub(super) fn facts(&self) -> u32 {
+        *self.state.facts.lock().unwrap()
     }
 
     /// Keys that it was given.
@@ -126,12 +151,12 @@ async fn serve(listener: UnixListener, state: Arc<State>) {
                     .serve_connection(stream, TowerToHyperService::new(foreign))
                     .await;
             };
-            accept(listener, serve).await;
+            accept(listener, state.cuts.subscribe(), serve).await;
         }
         _ => {
-            let mut die = state.die.subscribe();
+            let (mut die, cuts) = (state.die.subscribe(), state.cuts.subscribe());
             let agent = AgentServer::new(Served(state));
-            let serve = accept(listener, move |stream| {
+            let serve = accept(listener, cuts, move |stream| {
                 let agent = agent.clone();
                 async move {
                     let _ = http2()
@@ -151,14 +176,23 @@ fn http2() -> auto::Builder<TokioExecutor> {
     auto::Builder::new(TokioExecutor::new()).http2_only()
 }
 
-/// Serves connections until it is dropped, and they with it.
-async fn accept<F>(listener: UnixListener, serve: impl Fn(TokioIo<UnixStream>) -> F)
-where
+/// Serves connections until it is dropped, and they with it; each cut ends those that are there.
+async fn accept<F>(
+    listener: UnixListener,
+    mut cuts: watch::Receiver<usize>,
+    serve: impl Fn(TokioIo<UnixStream>) -> F,
+) where
     F: Future<Output = ()> + Send + 'static,
 {
     let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        connections.spawn(serve(TokioIo::new(stream)));
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => { connections.spawn(serve(TokioIo::new(stream))); }
+                Err(_) => break,
+            },
+            Ok(()) = cuts.changed() => connections.abort_all(),
+        }
     }
 }
 
@@ -217,7 +251,21 @@ impl Agent for Served {
         Ok(Response::new(ReceiverStream::new(replies).boxed()))
     }
 
+    type InquireStream = Pin<Box<dyn Stream<Item = Result<v1::InquireReply, Status>> + Send>>;
+
+    async fn inquire(&self, request: Request<v1::InquireRequest>) -> Reply<Self::InquireStream> {
+        let request = request.into_inner();
+        self.0.looked.lock().unwrap().push(request.clone());
+        if self.0.manner == Manner::RefusesToLook {
+            return Err(Status::unimplemented("an older agent"));
+        }
+        let (tell, replies) = mpsc::channel(1);
+        tokio::spawn(answer(self.0.manner, request, tell));
+        Ok(Response::new(ReceiverStream::new(replies).boxed()))
+    }
+
     async fn facts(&self, _: Request<v1::FactsRequest>) -> Reply<v1::FactsReply> {
+        *self.0.facts.lock().unwrap() += 1;
         Ok(Response::new(mesh_proto::HostFacts::default().to_wire()))
     }
 
@@ -230,16 +278,60 @@ impl Agent for Served {
     }
 }
 
-/// Every probe came through, one message each; two of them before anything odd happens.
+impl Manner {
+    fn is_heard(self) -> bool {
+        !matches!(
+            self,
+            Self::Unheard
+                | Self::RefusesToLook
+                | Self::HangsInLook
+                | Self::BreaksOffLook
+                | Self::AnswersTheUnasked
+        )
+    }
+}
+
+/// Nothing could be tried, one message each; one of them before anything odd happens.
+async fn answer(
+    manner: Manner,
+    asked: v1::InquireRequest,
+    tell: mpsc::Sender<Result<v1::InquireReply, Status>>,
+) {
+    let untried = |id| v1::InquireReply {
+        answers: vec![v1::Answer {
+            id,
+            seen: Some(v1::answer::Seen::Untried("tired".to_owned())),
+        }],
+    };
+    for (place, inquiry) in asked.inquiries.iter().enumerate() {
+        let odd = match manner {
+            Manner::HangsInLook if place == 1 => return tell.closed().await,
+            Manner::BreaksOffLook if place == 1 => Err(Status::unavailable("going home")),
+            Manner::AnswersTheUnasked if place == 1 => Ok(untried(4_000_000_000)),
+            _ => Ok(untried(inquiry.id)),
+        };
+        if tell.send(odd).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Every probe came through (or none did), one message each; two of them before anything odd happens.
 async fn replay(
     state: Arc<State>,
     plan: v1::ProbeRequest,
     tell: mpsc::Sender<Result<v1::ProbeReply, Status>>,
 ) {
+    let timeout = v1::Failure {
+        reason: v1::Reason::Timeout.into(),
+        ..Default::default()
+    };
+    let heard = state.manner.is_heard();
     let came_through = |probe: &v1::PlannedProbe| v1::Observation {
         id: probe.id,
         sent: probe.flows * probe.tries,
-        received: probe.flows * probe.tries,
+        received: if heard { probe.flows * probe.tries } else { 0 },
+        failure: (!heard).then(|| timeout.clone()),
         ..Default::default()
     };
     let all: Vec<_> = plan.probes.iter().map(came_through).collect();
@@ -260,6 +352,11 @@ async fn replay(
             // Not before the two have arrived: what is in the socket's buffer would die with the connection.
             let _ = tell.reserve().await;
             state.die.send_replace(true);
+            return tell.closed().await;
+        }
+        Manner::LinkBreaks if *state.cuts.borrow() == 0 => {
+            let _ = tell.reserve().await;
+            state.cuts.send_modify(|cuts| *cuts += 1);
             return tell.closed().await;
         }
         Manner::GarbageInProbe => Ok(one(&v1::Observation {

@@ -108,7 +108,7 @@ fn ready_endpoints_are_listed_with_their_nodes() {
     let mut gaps = Vec::new();
     let corefile = corefile(".:53 {\n kubernetes corp.example in-addr.arpa {\n }\n}");
     let dns = read(&service, &slices, Some(&corefile), &mut gaps).expect("a DNS");
-    assert_eq!(endpoints(&dns), ["10.244.1.2 on n1", "10.244.2.2"]);
+    assert_eq!(endpoints(&dns), ["10.244.1.2:53 on n1", "10.244.2.2:53"]);
     assert_eq!(dns.not_ready, 2);
     assert_eq!(dns.name, "kubernetes.default.svc.corp.example");
     assert_eq!(gaps, Vec::<String>::new());
@@ -122,7 +122,7 @@ fn those_that_end_are_used_only_where_nothing_else_is_ready() {
         "conditions": {"ready": false, "serving": false, "terminating": true}}]);
     let mut gaps = Vec::new();
     let dns = read(&service, &[slice("IPv4", 53, &ending)], None, &mut gaps).expect("a DNS");
-    assert_eq!(endpoints(&dns), ["10.244.4.2 on n4"]);
+    assert_eq!(endpoints(&dns), ["10.244.4.2:53 on n4"]);
     assert_eq!(dns.not_ready, 1);
     assert_eq!(dns.name, "kubernetes.default.svc.cluster.local");
     assert!(gaps.iter().any(|gap| gap.contains("cluster.local")), "{gaps:?}");
@@ -146,17 +146,17 @@ fn endpoints_are_those_of_the_addresss_family() {
         (
             json!({"clusterIPs": ["10.96.0.10", "fd00:96::a"]}),
             "10.96.0.10",
-            "10.244.1.2 on n1",
+            "10.244.1.2:53 on n1",
         ),
         (
             json!({"clusterIPs": ["fd00:96::a", "10.96.0.10"]}),
             "fd00:96::a",
-            "fd00:10::2 on n1",
+            "[fd00:10::2]:53 on n1",
         ),
         (
             json!({"clusterIP": "fd00:96::a"}),
             "fd00:96::a",
-            "fd00:10::2 on n1",
+            "[fd00:10::2]:53 on n1",
         ),
     ];
     for (mut spec, address, endpoint) in table {
@@ -188,15 +188,29 @@ fn openshift_listens_elsewhere_behind_its_service() {
         &mut gaps,
     )
     .expect("a DNS");
-    assert_eq!(dns.endpoints, []);
-    let other: Vec<String> = dns
-        .other_port
-        .iter()
-        .map(|(address, _)| address.to_string())
-        .collect();
-    assert_eq!(other, ["10.128.0.5:5353"]);
+    assert_eq!(endpoints(&dns), ["10.128.0.5:5353 on master-0"]);
+    assert_eq!(gaps, Vec::<String>::new());
+}
+
+#[test]
+fn an_endpoint_with_two_ports_is_left_to_its_service() {
+    let service = service("kube-system", "kube-dns", "10.96.0.10", &both());
+    let mut odd = slice(
+        "IPv4",
+        53,
+        &json!([{"addresses": ["10.244.1.2"], "nodeName": "n1"}]),
+    );
+    for port in odd.ports.iter_mut().flatten() {
+        if port.name.as_deref() == Some("dns-tcp") {
+            port.port = Some(5353);
+        }
+    }
+    let mut gaps = Vec::new();
+    let corefile = corefile(".:53 {\n  kubernetes cluster.local\n}");
+    let dns = read(&service, &[odd], Some(&corefile), &mut gaps).expect("a DNS");
+    assert_eq!(endpoints(&dns), Vec::<String>::new());
     assert!(
-        matches!(gaps.as_slice(), [gap] if gap.contains("5353")),
+        matches!(gaps.as_slice(), [gap] if gap.contains("53 for UDP and on 5353 for TCP")),
         "{gaps:?}"
     );
 }
