@@ -165,14 +165,7 @@ impl<'a> Walk<'a, '_> {
 impl Stop<'_> {
     /// Where it stands and what it says, as an operator would look for it.
     pub(crate) fn words(&self) -> String {
-        let family = match self.table.family {
-            TableFamily::Ip => "ip",
-            TableFamily::Ip6 => "ip6",
-            TableFamily::Inet => "inet",
-            TableFamily::Arp => "arp",
-            TableFamily::Bridge => "bridge",
-            TableFamily::Netdev => "netdev",
-        };
+        let family = self.table.family;
         let table = match self.table.backend {
             Backend::Nft => format!("table {family} {}", self.table.name),
             Backend::Legacy => format!("iptables-legacy table {} ({family})", self.table.name),

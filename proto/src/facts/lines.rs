@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use super::{
-    Backend, Base, Carrier, Hook, HostFacts, Link, NeighbourState, Route, RouteKind, RoutingRule,
-    TableFamily, Tunnel,
-};
+use super::{Backend, Base, Carrier, Hook, HostFacts, Link, Route, RouteKind, RoutingRule, Tunnel};
 
 /// One line of what a kernel says. No two lines of a machine have the same group and name, and the same thing has the same
 /// on every machine.
@@ -113,7 +110,7 @@ impl HostFacts {
         }
         for neighbour in &self.neighbours {
             let mac = neighbour.mac.map(|mac| format!("{mac} ")).unwrap_or_default();
-            let value = format!("{mac}{}", state_name(neighbour.state));
+            let value = format!("{mac}{}", neighbour.state);
             lines.add(
                 "neighbour",
                 format!("{} {}", neighbour.link, neighbour.address),
@@ -147,7 +144,7 @@ impl HostFacts {
                 Backend::Nft => "nft",
                 Backend::Legacy => "legacy",
             };
-            let of = format!("{backend} {} {}", family_name(table.family), table.name);
+            let of = format!("{backend} {} {}", table.family, table.name);
             for chain in &table.chains {
                 let name = format!("{of} {}", chain.name);
                 let base = chain
@@ -250,28 +247,6 @@ fn routing_rule_text(rule: &RoutingRule) -> String {
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     parts.join(" ")
-}
-
-fn state_name(state: NeighbourState) -> &'static str {
-    match state {
-        NeighbourState::Reachable => "reachable",
-        NeighbourState::Stale => "stale",
-        NeighbourState::Incomplete => "incomplete",
-        NeighbourState::Failed => "failed",
-        NeighbourState::Permanent => "permanent",
-        NeighbourState::NoArp => "noarp",
-    }
-}
-
-fn family_name(family: TableFamily) -> &'static str {
-    match family {
-        TableFamily::Ip => "ip",
-        TableFamily::Ip6 => "ip6",
-        TableFamily::Inet => "inet",
-        TableFamily::Arp => "arp",
-        TableFamily::Bridge => "bridge",
-        TableFamily::Netdev => "netdev",
-    }
 }
 
 fn base_text(base: &Base) -> String {

@@ -1,6 +1,7 @@
 //! Rules of the kernel's packet filter, of both back ends: nftables (which iptables-nft writes too) and the legacy tables of
 //! iptables. What a rule tests that is not known here stays as words, so that nobody takes it for a rule without a test.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,19 @@ pub enum TableFamily {
     Bridge,
     /// Frames of one device.
     Netdev,
+}
+
+impl fmt::Display for TableFamily {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ip => "ip",
+            Self::Ip6 => "ip6",
+            Self::Inet => "inet",
+            Self::Arp => "arp",
+            Self::Bridge => "bridge",
+            Self::Netdev => "netdev",
+        })
+    }
 }
 
 /// A chain.

@@ -113,6 +113,19 @@ pub enum NeighbourState {
     NoArp,
 }
 
+impl fmt::Display for NeighbourState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reachable => "reachable",
+            Self::Stale => "stale",
+            Self::Incomplete => "incomplete",
+            Self::Failed => "failed",
+            Self::Permanent => "permanent",
+            Self::NoArp => "noarp",
+        })
+    }
+}
+
 /// A network: an address and how many of its bits count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

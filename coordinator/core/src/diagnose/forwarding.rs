@@ -81,12 +81,13 @@ pub(super) fn ip_forward_off(scene: &Scene<'_>) -> Opinion {
     .into()
 }
 
+/// What is so towards these is so towards all.
+const PEERS: usize = 3;
+
 /// The rules that stop packets between a node's pods and everything off the node.
 pub(super) fn stops<'a>(scene: &Scene<'a>, node: NodeIndex) -> Vec<Stop<'a>> {
-    let peers: Vec<NodeIndex> = match scene.pair() {
-        Some((a, b)) => vec![if a == node { b } else { a }],
-        None => scene.nodes().filter(|other| *other != node).take(3).collect(),
-    };
+    let mut peers = scene.peers(node);
+    peers.truncate(PEERS);
     let protocols = match scene.hypothesis.filter.protocol {
         Some(protocol) => vec![protocol],
         None => Protocol::ALL.to_vec(),
@@ -260,9 +261,7 @@ fn at_nodes(scene: &Scene<'_>, counts: impl Fn(&Stop<'_>) -> bool) -> Stopped {
             continue;
         };
         stopped.sure &= stop.sure;
-        stopped
-            .words
-            .push(format!("On {}: {}", node_name(scene.model, node), stop.words()));
+        stopped.words.push(scene.says(node, stop));
         stopped.nodes.push(node);
     }
     stopped

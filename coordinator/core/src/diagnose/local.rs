@@ -79,10 +79,7 @@ fn is_refused(scene: &Scene<'_>, cell: CellIndex) -> bool {
 /// What in the kernel refuses: a rule that meets all that it sends to a peer, or a route.
 fn reasons(scene: &Scene<'_>, node: NodeIndex) -> Vec<String> {
     let name = node_name(scene.model, node);
-    let peers: Vec<NodeIndex> = match scene.pair() {
-        Some((a, b)) => vec![if a == node { b } else { a }],
-        None => scene.nodes().filter(|other| *other != node).collect(),
-    };
+    let peers = scene.peers(node);
     let mut words = Vec::new();
     for peer in peers {
         let stops = Protocol::ALL.iter().map(|protocol| {
@@ -92,7 +89,7 @@ fn reasons(scene: &Scene<'_>, node: NodeIndex) -> Vec<String> {
         });
         let stops: Option<Vec<_>> = stops.collect();
         let rule = stops.and_then(|stops| stops.into_iter().next());
-        words.extend(rule.map(|stop| format!("On {name}: {}", stop.words())));
+        words.extend(rule.map(|stop| scene.says(node, &stop)));
         let route = scene
             .host(node)
             .zip(scene.address(peer, Plane::Host))

@@ -35,7 +35,7 @@ pub(super) fn neighbour_stale(scene: &Scene<'_>) -> Opinion {
                     state,
                 }) => {
                     let (from_name, to_name) = (node_name(scene.model, from), node_name(scene.model, to));
-                    evidence.push((from, to, format!("{from_name}'s neighbour entry for {to_name} has {believed} ({state:?}), but {to_name}'s device has {theirs}.").to_lowercase_state()));
+                    evidence.push((from, to, format!("{from_name}'s neighbour entry for {to_name} has {believed} ({state}), but {to_name}'s device has {theirs}.")));
                     wrong.push((from, to, believed));
                 }
                 None => {}
@@ -81,26 +81,6 @@ pub(super) fn neighbour_stale(scene: &Scene<'_>) -> Opinion {
         place: Where { pairs: names, direction: None, plane: None, nodes: Vec::new(), ..scene.place.clone() },
     }
     .into()
-}
-
-trait StateWords {
-    fn to_lowercase_state(self) -> String;
-}
-
-impl StateWords for String {
-    fn to_lowercase_state(self) -> String {
-        for (state, word) in [
-            ("(Permanent)", "(permanent)"),
-            ("(Reachable)", "(reachable)"),
-            ("(Stale)", "(stale)"),
-            ("(NoArp)", "(noarp)"),
-        ] {
-            if self.contains(state) {
-                return self.replace(state, word);
-            }
-        }
-        self
-    }
 }
 
 /// What a node believes of another's hardware address.

@@ -182,10 +182,7 @@ fn blocking_rules(scene: &Scene<'_>) -> Vec<Blocked> {
     };
     let mut found: Vec<Blocked> = Vec::new();
     for node in scene.suspects() {
-        let peers: Vec<NodeIndex> = match scene.pair() {
-            Some((a, b)) => vec![if a == node { b } else { a }],
-            None => scene.nodes().filter(|other| *other != node).collect(),
-        };
+        let peers = scene.peers(node);
         for way in [Way::In, Way::Out] {
             let stops = peers.iter().map(|peer| host_stop(scene, node, *peer, outer, way));
             let stops: Vec<_> = stops.collect();
@@ -198,7 +195,7 @@ fn blocking_rules(scene: &Scene<'_>) -> Vec<Blocked> {
                 way,
                 sure: stops.iter().flatten().all(|stop| stop.sure),
                 rejects: stop.rejects(),
-                words: format!("On {}: {}", node_name(scene.model, node), stop.words()),
+                words: scene.says(node, stop),
             });
         }
     }

@@ -89,7 +89,7 @@ pub(super) fn iptables_split(scene: &Scene<'_>) -> Opinion {
         evidence.push(format!(
             "On {name} rules of the cluster's components stand in nftables and in iptables-legacy."
         ));
-        evidence.push(format!("On {name}: {}", stop.words()));
+        evidence.push(scene.says(node, &stop));
         sure &= stop.sure;
         split.push(node);
     }
@@ -153,7 +153,7 @@ pub(super) fn policy_blocked(scene: &Scene<'_>) -> Opinion {
             continue;
         };
         sure &= stop.sure;
-        evidence.push(format!("On {}: {}", node_name(scene.model, node), stop.words()));
+        evidence.push(scene.says(node, &stop));
         blocked.push(node);
     }
     let advice = |place: &Where| {

@@ -7,7 +7,7 @@ use mesh_proto::{Plane, Protocol, Where};
 use super::asked::Asked;
 use super::forwarding::stops;
 use super::kernel::{Way, host_stop, port};
-use super::place::{in_words, node_name, where_to_look};
+use super::place::{in_words, where_to_look};
 use super::policy::is_of_policy;
 use super::scene::Scene;
 use super::signature::{Case, Opinion, Proof};
@@ -34,10 +34,7 @@ pub(super) fn protocol_filtered(scene: &Scene<'_>) -> Opinion {
     if stops.iter().any(|(_, stop)| is_of_policy(stop)) {
         return Opinion::Against("the rule that drops it is of a network policy".to_owned());
     }
-    let rules: Vec<String> = stops
-        .iter()
-        .map(|(node, stop)| format!("On {}: {}", node_name(scene.model, *node), stop.words()))
-        .collect();
+    let rules: Vec<String> = stops.iter().map(|(node, stop)| scene.says(*node, stop)).collect();
     let name = protocol.meaning();
     Case {
         proof: if rules.is_empty() {

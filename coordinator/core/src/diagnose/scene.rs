@@ -10,6 +10,7 @@ use super::evidence::icmp;
 use super::icmp_error::{Meaning, meaning};
 use super::place::{node_name, place};
 use crate::localise::{Hypothesis, Init, Model, Pick, Scope};
+use crate::netfilter::Stop;
 use crate::round::CellIndex;
 use crate::{Cluster, NodeIndex, Roster};
 
@@ -85,6 +86,19 @@ impl<'a> Scene<'a> {
         } else {
             healthy
         }
+    }
+
+    /// The nodes that a suspect talks to through the place: the other end of a pair, else all others.
+    pub(super) fn peers(&self, node: NodeIndex) -> Vec<NodeIndex> {
+        match self.pair() {
+            Some((a, b)) => vec![if a == node { b } else { a }],
+            None => self.nodes().filter(|other| *other != node).collect(),
+        }
+    }
+
+    /// What stops packets at a node, in words.
+    pub(super) fn says(&self, node: NodeIndex, stop: &Stop<'_>) -> String {
+        format!("On {}: {}", node_name(self.model, node), stop.words())
     }
 
     /// The two nodes between which the place is, if it is a pair.

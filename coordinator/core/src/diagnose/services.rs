@@ -155,7 +155,7 @@ fn rejections(scene: &Scene<'_>, asked: Asked) -> Vec<String> {
             .iter()
             .filter_map(|packet| first(facts, &[Hook::Output, Hook::Input], packet));
         let stop = stops.find(|stop| stop.sure && stop.rejects())?;
-        Some(format!("On {}: {}", node_name(scene.model, node), stop.words()))
+        Some(scene.says(node, &stop))
     };
     scene.nodes().filter_map(of_node).take(SHOWN).collect()
 }

@@ -103,25 +103,29 @@ fn has_effect(model: &Model<'_>, fault: &Draft, effect: &Draft) -> bool {
 
 /// Whether an effect is a share that services lose, or answer late.
 fn is_of_services(model: &Model<'_>, effect: &Draft) -> bool {
-    let share = matches!(
+    let asks = |cell: &CellIndex| !behind(model, *cell).is_empty();
+    is_share(effect) && !effect.shown && effect.explains.iter().all(asks)
+}
+
+/// Whether what was seen is a share that is lost or late, of whatever it is an effect.
+fn is_share(effect: &Draft) -> bool {
+    matches!(
         effect.cause,
         Cause::Unknown | Cause::Slow | Cause::FlowLoss | Cause::RandomLoss
-    );
-    let asks = |cell: &CellIndex| !behind(model, *cell).is_empty();
-    share && !effect.shown && effect.explains.iter().all(asks)
+    )
+}
+
+/// The nodes of a place, those of its pairs included.
+fn nodes_of(model: &Model<'_>, draft: &Draft) -> Vec<NodeIndex> {
+    let roster = model.matrix.round().roster();
+    let pairs = draft.place.pairs.iter().flat_map(|(from, to)| [from, to]);
+    let names = draft.place.nodes.iter().chain(pairs);
+    names.filter_map(|name| roster.node_index(name)).collect()
 }
 
 /// Whether of each service that is asked there something stands at the fault, so that it is chosen now and then.
 fn stands_behind(model: &Model<'_>, fault: &Draft, effect: &Draft) -> bool {
-    let roster = model.matrix.round().roster();
-    let pairs = fault.place.pairs.iter().flat_map(|(from, to)| [from, to]);
-    let at: Vec<NodeIndex> = fault
-        .place
-        .nodes
-        .iter()
-        .chain(pairs)
-        .filter_map(|name| roster.node_index(name))
-        .collect();
+    let at = nodes_of(model, fault);
     let of_network = !matches!(fault.cause, Cause::Unknown | Cause::MtuBlackhole | Cause::Slow);
     let reaches = |cell: &CellIndex| behind(model, *cell).iter().any(|node| at.contains(node));
     of_network && effect.explains.len() <= fault.explains.len() && effect.explains.iter().all(reaches)
@@ -184,22 +188,11 @@ fn may_cross(model: &Model<'_>, cell: CellIndex, node: NodeIndex) -> bool {
 /// Where a share of all packets is lost, some probe loses more than its share. What is wholly dead is not that: where
 /// chance can have done it, the localiser has put it under the loss already.
 fn is_more_loss(model: &Model<'_>, fault: &Draft, effect: &Draft) -> bool {
-    let roster = model.matrix.round().roster();
-    let pairs = fault.place.pairs.iter().flat_map(|(from, to)| [from, to]);
-    let lossy: Vec<NodeIndex> = fault
-        .place
-        .nodes
-        .iter()
-        .chain(pairs)
-        .filter_map(|name| roster.node_index(name))
-        .collect();
+    let lossy = nodes_of(model, fault);
     let is_loss = |cell: CellIndex| {
         model.symptom(cell) == Some(Symptom::Partial) && lossy.iter().any(|node| touches(model, cell, *node))
     };
-    matches!(
-        effect.cause,
-        Cause::Unknown | Cause::RandomLoss | Cause::FlowLoss | Cause::Slow
-    ) && effect.explains.iter().all(|cell| is_loss(*cell))
+    is_share(effect) && effect.explains.iter().all(|cell| is_loss(*cell))
 }
 
 /// From the node or its pods to the node or its pods.

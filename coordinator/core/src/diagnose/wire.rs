@@ -3,7 +3,7 @@
 use mesh_proto::{Plane, Protocol, Where};
 
 use super::kernel::{Way, host_stop, port};
-use super::place::{in_words, node_name, where_to_look};
+use super::place::{in_words, where_to_look};
 use super::scene::Scene;
 use super::signature::{Case, Opinion, Proof};
 use crate::localise::{Family, Scope};
@@ -68,7 +68,7 @@ fn firewall(scene: &Scene<'_>) -> Vec<String> {
             });
             let stops: Option<Vec<_>> = stops.collect();
             if let Some(stop) = stops.and_then(|stops| stops.into_iter().next()) {
-                words.push(format!("On {}: {}", node_name(scene.model, node), stop.words()));
+                words.push(scene.says(node, &stop));
             }
         }
     }

@@ -6,18 +6,7 @@ use mesh_proto::{
 use super::{IpProtocol, Packet, met, stop, translations};
 
 fn rule(tests: &[Match], action: Action) -> Rule {
-    Rule {
-        text: "a rule".to_owned(),
-        tests: tests
-            .iter()
-            .map(|on| MatchTest {
-                not: false,
-                on: on.clone(),
-            })
-            .collect(),
-        action,
-        packets: None,
-    }
+    crate::world::kernel::rule(tests, action, "a rule")
 }
 
 fn not(on: Match) -> MatchTest {

@@ -173,16 +173,8 @@ fn empty_filter() -> Table {
 /// Adds a rule to a chain of the filter, in front.
 pub(crate) fn insert(facts: &mut HostFacts, chain: &str, tests: &[Match], action: Action, text: &str) {
     let rule = Rule {
-        text: text.to_owned(),
-        tests: tests
-            .iter()
-            .map(|on| MatchTest {
-                not: false,
-                on: on.clone(),
-            })
-            .collect(),
-        action,
         packets: Some(7),
+        ..rule(tests, action, text)
     };
     let chains = facts
         .netfilter
@@ -191,4 +183,18 @@ pub(crate) fn insert(facts: &mut HostFacts, chain: &str, tests: &[Match], action
         .flat_map(|table| &mut table.chains);
     let chain = chains.into_iter().find(|of| of.name == chain).unwrap();
     chain.rules.insert(0, rule);
+}
+
+/// A rule that tests all of these.
+pub(crate) fn rule(tests: &[Match], action: Action, text: &str) -> Rule {
+    let plain = |on: &Match| MatchTest {
+        not: false,
+        on: on.clone(),
+    };
+    Rule {
+        text: text.to_owned(),
+        tests: tests.iter().map(plain).collect(),
+        action,
+        packets: None,
+    }
 }
