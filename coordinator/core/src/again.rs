@@ -25,23 +25,18 @@ const SHORT: Millis = Millis(500);
 /// rules are there, and then once more at all that ever were. A cell that is whole by luck, since its service chose another
 /// endpoint this time, must not stay so for having been asked more often.
 #[derive(Debug, Default)]
-pub struct SecondLook {
+pub struct FreshServices {
     ever_ill: BTreeSet<CellIndex>,
 }
 
-impl SecondLook {
+impl FreshServices {
     /// Opens the cells that were not looked at yet and those that are ill; `None` if all are whole. They get little time.
     pub fn at_ill(&mut self, matrix: &mut Matrix) -> Option<Again> {
-        let open = |matrix: &Matrix, cell| matrix.is_fresh(cell) && matrix.is_ill(cell).unwrap_or(true);
-        let ill_before: Vec<CellIndex> = matrix
-            .all_cells()
-            .filter(|cell| matrix.is_ill(*cell) == Some(true))
-            .collect();
-        let again = matrix.again(Some(SHORT), open)?;
-        let opened: BTreeSet<CellIndex> = again.opened.iter().copied().collect();
-        self.ever_ill
-            .extend(ill_before.into_iter().filter(|cell| opened.contains(cell)));
-        Some(again)
+        let is_ill = |cell: &CellIndex| matrix.is_fresh(*cell) && matrix.is_ill(*cell) == Some(true);
+        self.ever_ill.extend(matrix.all_cells().filter(is_ill));
+        matrix.again(Some(SHORT), |matrix, cell| {
+            matrix.is_fresh(cell) && matrix.is_ill(cell).unwrap_or(true)
+        })
     }
 
     /// Opens all cells again that ever were ill, for the last time; `None` if none was.
@@ -161,7 +156,7 @@ mod tests {
 
     #[test]
     fn what_is_fresh_is_asked_last_and_again_while_it_is_ill_and_the_last_look_counts() {
-        let mut look = SecondLook::default();
+        let mut look = FreshServices::default();
         assert!(
             look.at_ill(&mut matrix(false)).is_none(),
             "services that stand for long are asked with the rest"
@@ -190,7 +185,7 @@ mod tests {
 
     #[test]
     fn what_is_whole_at_once_is_asked_once() {
-        let mut look = SecondLook::default();
+        let mut look = FreshServices::default();
         let mut matrix = matrix(true);
         let first = look.at_ill(&mut matrix).unwrap();
         observe(&mut matrix, &first.plans, true);

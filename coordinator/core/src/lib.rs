@@ -17,7 +17,7 @@ mod verdict;
 #[cfg(test)]
 mod world;
 
-pub use self::again::{Again, SecondLook};
+pub use self::again::{Again, FreshServices};
 pub use self::assemble::{ALL_CELLS_UP_TO_NODES, RunInfo};
 pub use self::diff::{CellChange, Diff, Trend, diff};
 pub use self::matrix::{Matrix, Stray};

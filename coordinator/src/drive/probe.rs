@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use mesh_core::{Matrix, SecondLook};
+use mesh_core::{FreshServices, Matrix};
 use mesh_proto::{AgentIndex, Observation, Plan, ProbeId, Summary};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
@@ -96,10 +96,10 @@ pub(super) async fn probe_all(
         _ => RULES_ARE_WRITTEN,
     };
     let began = Instant::now();
-    let mut look = SecondLook::default();
+    let mut fresh = FreshServices::default();
     let mut wait = Duration::ZERO;
     while clock.was_cut().is_none() && began.elapsed() < rules_within() {
-        let Some(again) = look.at_ill(matrix) else { break };
+        let Some(again) = fresh.at_ill(matrix) else { break };
         tracing::info!(
             cells = again.opened.len(),
             "looking at services that were made for this run"
@@ -112,7 +112,7 @@ pub(super) async fn probe_all(
         run_plans(matrix, links, again.plans, secret, clock, progress).await;
     }
     if clock.was_cut().is_none()
-        && let Some(again) = look.at_all(matrix)
+        && let Some(again) = fresh.at_all(matrix)
     {
         run_plans(matrix, links, again.plans, secret, clock, progress).await;
     }
