@@ -147,10 +147,10 @@ fn wire(views: &[Topology], index: usize, spaces: &Spaces) -> Result<(), LabErro
     }
     spaces.sysctls(space, &wiring::node_sysctls(topology, node))?;
     for (view, node) in of_node() {
-        write(spaces, &services::write(view, node))?;
+        services::write(view, node).write(spaces)?;
         oddity::actions(view, node)
             .iter()
-            .try_for_each(|action| write(spaces, action))?;
+            .try_for_each(|action| action.write(spaces))?;
     }
     for (place, pod) in node.pods.iter().enumerate() {
         let space = Space::of_pod(node, pod);
@@ -164,22 +164,4 @@ fn wire(views: &[Topology], index: usize, spaces: &Spaces) -> Result<(), LabErro
         spaces.sysctls(space, &wiring::pod_sysctls(topology))?;
     }
     Ok(())
-}
-
-/// Rules and what is odd about a node are a matter of tools and sysctls.
-fn write(spaces: &Spaces, action: &Action) -> Result<(), LabError> {
-    match action {
-        Action::Run {
-            space,
-            program,
-            arguments,
-            input,
-        } => {
-            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-            spaces.run(*space, program, &arguments, input)
-        }
-        Action::Sysctl { space, name, value } => spaces.sysctls(*space, &[(name.clone(), *value)]),
-        // Only a fault does more.
-        _ => Ok(()),
-    }
 }

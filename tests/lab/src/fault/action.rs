@@ -43,16 +43,7 @@ impl Action {
         agents: &mut [Agent],
     ) -> Result<(), LabError> {
         match self {
-            Self::Run {
-                space,
-                program,
-                arguments,
-                input,
-            } => {
-                let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-                spaces.run(*space, program, &arguments, input)?;
-            }
-            Self::Sysctl { space, name, value } => spaces.sysctls(*space, &[(name.clone(), *value)])?,
+            Self::Run { .. } | Self::Sysctl { .. } => self.write(spaces)?,
             Self::KillAgents { node } => {
                 let dead = topology.nodes.iter().find(|one| one.number == *node);
                 agents
@@ -68,6 +59,23 @@ impl Action {
             }
         }
         Ok(())
+    }
+
+    /// Does it as far as it is a matter of tools and sysctls, as the lab's own rules and oddities are.
+    pub(crate) fn write(&self, spaces: &Spaces) -> Result<(), LabError> {
+        match self {
+            Self::Run {
+                space,
+                program,
+                arguments,
+                input,
+            } => {
+                let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+                spaces.run(*space, program, &arguments, input)
+            }
+            Self::Sysctl { space, name, value } => spaces.sysctls(*space, &[(name.clone(), *value)]),
+            Self::KillAgents { .. } | Self::EndServers { .. } | Self::FillConnections { .. } => Ok(()),
+        }
     }
 }
 
