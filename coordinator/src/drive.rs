@@ -17,7 +17,7 @@ mod trust;
 
 use std::time::Duration;
 
-use mesh_core::{Matrix, PlanOptions, Roster, RosterAgent, Round, RunInfo};
+use mesh_core::{FreshServices, Matrix, PlanOptions, Roster, RosterAgent, Round, RunInfo};
 use mesh_proto::wire::RunKey;
 use mesh_proto::{AgentIndex, Report};
 
@@ -27,7 +27,7 @@ use self::cut::RunClock;
 pub(crate) use self::interrupt::Interrupt;
 pub(crate) use self::progress::Progress;
 use crate::ground::Raised;
-use crate::link::LinkMeans;
+use crate::link::{Link, LinkMeans};
 
 /// How a run is driven.
 #[derive(Debug, Clone)]
@@ -121,7 +121,7 @@ pub(crate) async fn drive(
     let mut matrix = Matrix::new(Round::plan(roster, &options.plan));
 
     tracing::info!(agents = connected.links.len(), "probing");
-    probe::probe_all(
+    let fresh = probe::probe_all(
         &mut matrix,
         &connected.links,
         &options.means,
@@ -131,7 +131,15 @@ pub(crate) async fn drive(
     )
     .await;
     note_who_left(&mut matrix, &options.means).await;
-    inquire::look_closer(&mut matrix, &connected.links, &secret, &mut clock, progress).await;
+    look_closer(
+        &mut matrix,
+        &connected.links,
+        fresh,
+        &secret,
+        &mut clock,
+        progress,
+    )
+    .await;
     let looked = look::look_all(&mut matrix, &connected.links, &secret, &mut clock, progress).await;
     progress.finish();
 
@@ -145,6 +153,43 @@ pub(crate) async fn drive(
         interrupted: clock.was_interrupted(),
         notes: notes.into_iter().chain(looked).collect(),
     })
+}
+
+/// The last look at services that were made for the run, and the second look at whatever is ill. Both mostly wait, so they
+/// wait together.
+async fn look_closer(
+    matrix: &mut Matrix,
+    links: &[Option<Link>],
+    fresh: FreshServices,
+    secret: &RunSecret,
+    clock: &mut RunClock,
+    progress: &Progress,
+) {
+    let questions = match clock.was_cut() {
+        Some(_) => Vec::new(),
+        None => inquire::whom_to_ask(matrix, links, secret, progress),
+    };
+    let again = clock.was_cut().is_none().then(|| fresh.at_all(matrix)).flatten();
+    let mut of_questions = clock.clone();
+    let (answered, ()) = tokio::join!(inquire::ask_all(questions, &mut of_questions), async {
+        if let Some(again) = again {
+            probe::run_plans(matrix, links, again.plans, secret, clock, progress).await;
+        }
+    });
+    clock.heed(&of_questions);
+    for (agent, answers) in answered {
+        matrix.answered(agent, answers);
+    }
+    // What came to light only now.
+    if clock.was_cut().is_none() {
+        let questions = inquire::whom_to_ask(matrix, links, secret, progress);
+        for (agent, answers) in inquire::ask_all(questions, clock).await {
+            matrix.answered(agent, answers);
+        }
+    }
+    if let Some(cut) = clock.was_cut() {
+        probe::leave_all(matrix, links, cut);
+    }
 }
 
 /// Agents that were lost, and paths that are dead, may have been taken away with their nodes.

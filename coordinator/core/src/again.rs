@@ -21,16 +21,16 @@ pub struct Again {
 /// Whoever is asked again need not be waited for.
 const SHORT: Millis = Millis(500);
 
-/// Looks at services that were made for the run: at all of their cells after the others, again at those that are ill, until the
-/// rules are there, and then once more at all that ever were. A cell that is whole by luck, since its service chose another
-/// endpoint this time, must not stay so for having been asked more often.
+/// Looks again at services that were made for the run: at those of their cells that are ill, until the rules are there, and
+/// then once more at all that ever were. A cell that is whole by luck, since its service chose another endpoint this time,
+/// must not stay so for having been asked more often.
 #[derive(Debug, Default)]
 pub struct FreshServices {
     ever_ill: BTreeSet<CellIndex>,
 }
 
 impl FreshServices {
-    /// Opens the cells that were not looked at yet and those that are ill; `None` if all are whole. They get little time.
+    /// Opens the cells that are ill or were not seen; `None` if all are whole. They get little time.
     pub fn at_ill(&mut self, matrix: &mut Matrix) -> Option<Again> {
         let is_ill = |cell: &CellIndex| matrix.is_fresh(*cell) && matrix.is_ill(*cell) == Some(true);
         self.ever_ill.extend(matrix.all_cells().filter(is_ill));
@@ -46,17 +46,13 @@ impl FreshServices {
 }
 
 impl Matrix {
-    /// What each agent has to do first: all but services that were made for the run.
-    pub fn first_plans(&self) -> Vec<Option<Plan>> {
-        let plan = |agent| {
-            let mut plan = self.round().plan_of(agent)?.clone();
-            plan.probes.retain(|probe| {
-                let cell = self.round().cell_of(agent, probe.id);
-                cell.is_none_or(|cell| !self.is_fresh(cell))
-            });
-            Some(plan)
-        };
-        self.agents().map(plan).collect()
+    /// Whether services that were made for the run are ill, and nothing else.
+    pub fn only_fresh_are_ill(&self) -> bool {
+        let mut ill = self
+            .all_cells()
+            .filter(|cell| self.is_ill(*cell) == Some(true))
+            .peekable();
+        ill.peek().is_some() && ill.all(|cell| self.is_fresh(cell))
     }
 
     fn all_cells(&self) -> impl Iterator<Item = CellIndex> + use<> {
@@ -126,14 +122,14 @@ mod tests {
     use crate::world::World;
     use crate::{PlanOptions, Round};
 
-    fn matrix(fresh: bool) -> Matrix {
+    fn matrix(fresh: bool, node_ports_answer: bool) -> Matrix {
         let mut roster = World::healthy(3).roster();
         for service in &mut roster.cluster.node_ports {
             service.fresh = fresh;
         }
         let mut matrix = Matrix::new(Round::plan(roster, &PlanOptions::default()));
-        let plans = matrix.first_plans();
-        observe(&mut matrix, &plans, false);
+        let plans = matrix.round().plans();
+        observe(&mut matrix, &plans, node_ports_answer);
         matrix
     }
 
@@ -155,22 +151,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_fresh_is_asked_last_and_again_while_it_is_ill_and_the_last_look_counts() {
+    fn what_is_fresh_is_asked_again_while_it_is_ill_and_the_last_look_counts() {
         let mut look = FreshServices::default();
         assert!(
-            look.at_ill(&mut matrix(false)).is_none(),
-            "services that stand for long are asked with the rest"
+            look.at_ill(&mut matrix(false, false)).is_none(),
+            "services that stand for long are asked once"
         );
 
-        let mut matrix = matrix(true);
-        let first = look.at_ill(&mut matrix).unwrap();
-        let planned: usize = first.plans.iter().flatten().map(|plan| plan.probes.len()).sum();
-        let (observed, all) = matrix.progress();
-        assert!(planned > 0 && planned == first.opened.len() && planned == all - observed);
-        observe(&mut matrix, &first.plans, false);
-
+        let mut matrix = matrix(true, false);
         let again = look.at_ill(&mut matrix).unwrap();
-        assert_eq!(again.opened, first.opened, "none of them answered");
+        let planned: usize = again.plans.iter().flatten().map(|plan| plan.probes.len()).sum();
+        let (observed, all) = matrix.progress();
+        assert!(planned > 0 && planned == again.opened.len() && planned == all - observed);
         observe(&mut matrix, &again.plans, true);
         assert!(look.at_ill(&mut matrix).is_none(), "all is well now");
 
@@ -186,9 +178,7 @@ mod tests {
     #[test]
     fn what_is_whole_at_once_is_asked_once() {
         let mut look = FreshServices::default();
-        let mut matrix = matrix(true);
-        let first = look.at_ill(&mut matrix).unwrap();
-        observe(&mut matrix, &first.plans, true);
+        let mut matrix = matrix(true, true);
         assert!(look.at_ill(&mut matrix).is_none());
         assert!(look.at_all(&mut matrix).is_none());
     }

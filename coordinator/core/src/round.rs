@@ -146,6 +146,11 @@ impl Round {
         self.plans.get(usize::try_from(agent.0).ok()?)?.as_ref()
     }
 
+    /// What each agent has to do.
+    pub fn plans(&self) -> Vec<Option<Plan>> {
+        self.plans.clone()
+    }
+
     /// The cell that a probe of an agent fills; `None` if there is no such probe.
     pub fn cell_of(&self, agent: AgentIndex, probe: ProbeId) -> Option<CellIndex> {
         let probes = self.cell_of_probe.get(usize::try_from(agent.0).ok()?)?;

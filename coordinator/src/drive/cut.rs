@@ -25,8 +25,8 @@ impl Cut {
     }
 }
 
-/// The run's deadline and its interrupts.
-#[derive(Debug)]
+/// The run's deadline and its interrupts. A clone is for what happens at the same time, and is told of by [`RunClock::heed`].
+#[derive(Debug, Clone)]
 pub(crate) struct RunClock {
     timeout: Duration,
     deadline: Instant,
@@ -73,6 +73,11 @@ impl RunClock {
         };
         self.cut = Some(cut);
         cut
+    }
+
+    /// What cut a clone cut the run.
+    pub(crate) fn heed(&mut self, clone: &Self) {
+        self.cut = self.cut.or(clone.cut);
     }
 
     /// How the run was cut, if it was.

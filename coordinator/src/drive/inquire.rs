@@ -23,55 +23,55 @@ use crate::link::{Link, RpcError, status_words};
 const PATIENCE: Duration = Duration::from_secs(3);
 /// What an answer may need on its way back.
 const WAY_BACK: Duration = Duration::from_millis(300);
-/// With less time than this nothing can be found out.
-const SHORTEST: Duration = Duration::from_millis(200);
 /// ICMP errors are limited to one a second for each destination (Linux, icmp_ratelimit), and what a walk sends through a
 /// rejected overlay uses them up. Where somebody knocks, walks wait until a knock has had its second.
 const KNOCKS_FIRST: Duration = Duration::from_millis(1_200);
-/// The answers to one round may lead to the questions of another.
-const ROUNDS: usize = 2;
 /// How many agents are asked at once: by links that are open, with little to do for either side but to wait.
 const AT_ONCE: usize = 256;
 /// Messages that may wait for the matrix. Beyond it the tasks wait, and HTTP/2 holds the agents back.
 const WAITING: usize = 256;
 
-/// Asks what the matrix wants to know, as far as time allows; nothing where all is well.
+/// What the matrix wants to know of whom; nothing where all is well, or where it was asked before.
+pub(super) fn whom_to_ask(
+    matrix: &mut Matrix,
+    links: &[Option<Link>],
+    secret: &RunSecret,
+    progress: &Progress,
+) -> Vec<Questions> {
+    if !matrix.has_trouble() {
+        return Vec::new();
+    }
+    let mut asked = matrix.second_look();
+    // One that was lost may hang, or lie.
+    asked.retain(|(agent, _)| matrix.stands(*agent));
+    if !asked.is_empty() {
+        tracing::info!(agents = asked.len(), "looking closer");
+        progress.looking_closer(asked.len());
+    }
+    in_turn(asked)
+        .into_iter()
+        .filter_map(|(after, agent, inquiries)| questions(matrix, links, secret, after, agent, inquiries))
+        .collect()
+}
+
+/// Asks, as far as time allows; gives what was answered.
 #[expect(
     clippy::disallowed_methods,
     reason = "the driver reads the clock, so that what is below need not"
 )]
-pub(super) async fn look_closer(
-    matrix: &mut Matrix,
-    links: &[Option<Link>],
-    secret: &RunSecret,
+pub(super) async fn ask_all(
+    questions: Vec<Questions>,
     clock: &mut RunClock,
-    progress: &Progress,
-) {
-    if !matrix.has_trouble() {
-        return;
-    }
-    let deadline = Instant::now() + PATIENCE;
-    for _ in 0..ROUNDS {
-        if clock.was_cut().is_some() || time_left(deadline) < SHORTEST {
-            return;
-        }
-        let mut asked = matrix.second_look();
-        // One that was lost may hang, or lie.
-        asked.retain(|(agent, _)| matrix.stands(*agent));
-        if asked.is_empty() {
-            return;
-        }
-        tracing::info!(agents = asked.len(), "looking closer");
-        progress.looking_closer(asked.len());
-        let questions = in_turn(asked)
-            .into_iter()
-            .filter_map(|(after, agent, inquiries)| questions(matrix, links, secret, after, agent, inquiries))
-            .collect();
+) -> Vec<(AgentIndex, Vec<Answer>)> {
+    let mut answered = Vec::new();
+    if !questions.is_empty() && clock.was_cut().is_none() {
+        let deadline = Instant::now() + PATIENCE;
         ask(questions, clock, deadline, |agent, answers| {
-            matrix.answered(agent, answers);
+            answered.push((agent, answers));
         })
         .await;
     }
+    answered
 }
 
 /// What one agent is asked.

@@ -69,14 +69,17 @@ const MOST_BREAKS: usize = 2;
 
 /// Before each further look at what was made for the run.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(150);
-/// kube-proxy and its like write rules at once, or after the second that they keep between two writes. What is ill by then
-/// stays so.
+/// kube-proxy and its like write rules at once, or after the second that they keep between two writes. What is ill so long
+/// after it was first asked stays so.
 const RULES_ARE_WRITTEN: Duration = Duration::from_secs(4);
+/// Where nothing else is ill, rules that come late are likelier than a fault, and nobody waits for anything else. Ten
+/// seconds is what some set kube-proxy's `minSyncPeriod` to.
+const RULES_ALONE_ARE_AWAITED: Duration = Duration::from_secs(12);
 /// Where the API server was away meanwhile: its clients come back one by one, at growing distances.
 const RULES_ARE_WRITTEN_LATE: Duration = Duration::from_secs(30);
 
-/// Runs every agent's plan, as far as time allows; then looks at services that were made for the run, until their rules are
-/// written.
+/// Runs every agent's plan, as far as time allows; then looks again at services that were made for the run, until their rules
+/// are written. What they still need is one last look.
 #[expect(
     clippy::disallowed_methods,
     reason = "what the driver waits for is rules that take time"
@@ -88,21 +91,22 @@ pub(super) async fn probe_all(
     secret: &RunSecret,
     clock: &mut RunClock,
     progress: &Progress,
-) {
-    let plans = matrix.first_plans();
+) -> FreshServices {
+    let began = Instant::now();
+    let plans = matrix.round().plans();
     run_plans(matrix, links, plans, secret, clock, progress).await;
-    let rules_within = || match &means.kube {
+    let rules_within = match &means.kube {
         Some(kube) if kube.was_away() => RULES_ARE_WRITTEN_LATE,
+        _ if matrix.only_fresh_are_ill() => RULES_ALONE_ARE_AWAITED,
         _ => RULES_ARE_WRITTEN,
     };
-    let began = Instant::now();
     let mut fresh = FreshServices::default();
     let mut wait = Duration::ZERO;
-    while clock.was_cut().is_none() && began.elapsed() < rules_within() {
+    while clock.was_cut().is_none() && began.elapsed() < rules_within {
         let Some(again) = fresh.at_ill(matrix) else { break };
         tracing::info!(
             cells = again.opened.len(),
-            "looking at services that were made for this run"
+            "looking again at services that were made for this run"
         );
         tokio::select! {
             _ = clock.cut() => {}
@@ -111,23 +115,22 @@ pub(super) async fn probe_all(
         wait = LOOK_AGAIN_AFTER;
         run_plans(matrix, links, again.plans, secret, clock, progress).await;
     }
-    if clock.was_cut().is_none()
-        && let Some(again) = fresh.at_all(matrix)
-    {
-        run_plans(matrix, links, again.plans, secret, clock, progress).await;
-    }
-    if let Some(cut) = clock.was_cut() {
-        for (index, _) in numbered(links)
-            .filter(|(index, _)| matrix.stands(*index))
-            .collect::<Vec<_>>()
-        {
-            leave(matrix, index, cut);
-        }
+    fresh
+}
+
+/// What a cut left unasked is unknown for that reason, at agents that stand all the same.
+pub(super) fn leave_all(matrix: &mut Matrix, links: &[Option<Link>], cut: Cut) {
+    let standing: Vec<_> = numbered(links)
+        .map(|(index, _)| index)
+        .filter(|index| matrix.stands(*index))
+        .collect();
+    for index in standing {
+        leave(matrix, index, cut);
     }
 }
 
 /// Runs one plan for each agent that has one.
-async fn run_plans(
+pub(super) async fn run_plans(
     matrix: &mut Matrix,
     links: &[Option<Link>],
     plans: Vec<Option<Plan>>,
