@@ -68,6 +68,12 @@ fn trouble_of(spec: &PodSpec, one: &ContainerStatus, init: bool) -> Option<Sight
                 why: words::puller(message),
             });
         }
+        if words::kubelet_waits(message) {
+            return Some(Sight::Coming {
+                what: words::said(reason, message),
+                telling: true,
+            });
+        }
         if NO_CONTAINER.contains(&reason) {
             return Some(Sight::Stuck {
                 why: words::said_to_the_end(reason, message),

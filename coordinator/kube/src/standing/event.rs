@@ -105,7 +105,7 @@ fn of_pod(reason: &str, message: &str) -> (Kind, String) {
         "FailedCreatePodSandBox" => (Kind::Sandbox, words::sandbox(reason, message)),
         // The kubelet does not even ask for a sandbox while the runtime says that there is no CNI.
         "NetworkNotReady" => (Kind::Sandbox, words::said(reason, message)),
-        "FailedMount" | "FailedAttachVolume" | "FailedMapVolume" => {
+        "FailedMount" | "FailedAttachVolume" | "FailedMapVolume" if !words::kubelet_waits(message) => {
             (Kind::Mount, words::said(reason, message))
         }
         "Failed" if message.starts_with("Failed to pull image") => {

@@ -121,6 +121,32 @@ fn what_is_stuck_says_why_in_kubernetes_own_words() {
 }
 
 #[test]
+fn a_kubelet_that_waits_for_a_secret_to_be_told_of_tries_again() {
+    let waits = "failed to sync secret cache: timed out waiting for the condition";
+    let said = "secret \"missing\" not found";
+    let mut seen = case("cfgenv");
+    let pods = seen.pods.iter_mut().filter_map(|pod| pod.status.as_mut());
+    for container in pods.flat_map(|status| status.container_statuses.iter_mut().flatten()) {
+        let waiting = container
+            .state
+            .as_mut()
+            .and_then(|state| state.waiting.as_mut())
+            .expect("it waits");
+        waiting.message = Some(waits.to_owned()).filter(|_| waiting.message.as_deref() == Some(said));
+    }
+    let AgentState::Coming { what } = seen.state() else {
+        panic!("it is stuck")
+    };
+    assert_eq!(what, format!("CreateContainerConfigError: {waits}"));
+
+    let mut seen = case("secret");
+    for event in &mut seen.events {
+        event.message = event.message.as_ref().map(|message| message.replace(said, waits));
+    }
+    assert!(matches!(seen.state(), AgentState::Coming { .. }));
+}
+
+#[test]
 fn admission_is_quoted_from_its_first_word() {
     let AgentState::Stuck { why, .. } = case("psa").state() else {
         panic!("not stuck")

@@ -159,6 +159,12 @@ fn without_rpc(text: &str) -> &str {
     rest
 }
 
+/// Whether the kubelet only waits for the API server to tell it of a Secret or ConfigMap, and tries again
+/// (`pkg/kubelet/util/manager/watch_based_manager.go`): after an API server's restart its watches take some seconds to come back.
+pub(super) fn kubelet_waits(message: &str) -> bool {
+    message.contains("failed to sync ") && message.contains(" cache: timed out waiting for the condition")
+}
+
 /// One line without control characters, and without the marks that turn a terminal's text around or hide in it.
 fn clean(text: &str) -> String {
     let hidden = |c: &char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
