@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use mesh_proto::{AgentIndex, Millis, Observation, Plan};
+use mesh_proto::{AgentIndex, Millis, Observation, Plan, Reason};
 
 use crate::Target;
 use crate::matrix::Matrix;
@@ -46,13 +46,17 @@ impl FreshServices {
 }
 
 impl Matrix {
-    /// Whether services that were made for the run are ill, and nothing else.
-    pub fn only_fresh_are_ill(&self) -> bool {
-        let mut ill = self
-            .all_cells()
-            .filter(|cell| self.is_ill(*cell) == Some(true))
-            .peekable();
-        ill.peek().is_some() && ill.all(|cell| self.is_fresh(cell))
+    /// Whether rules of services that were made for the run seem to be late: a node refuses on their behalf, as it does before
+    /// it has heard of them, or they are ill and nothing else is.
+    pub fn rules_seem_late(&self) -> bool {
+        let ill = self.all_cells().filter(|cell| self.is_ill(*cell) == Some(true));
+        let (fresh, others): (Vec<_>, Vec<_>) = ill.partition(|cell| self.is_fresh(*cell));
+        let is_refused = |cell: &CellIndex| {
+            let seen = self.observations()[cell.0].as_ref();
+            let failure = seen.and_then(|seen| seen.failure.as_ref());
+            failure.is_some_and(|failure| failure.reason == Reason::Refused)
+        };
+        fresh.iter().any(is_refused) || (others.is_empty() && !fresh.is_empty())
     }
 
     fn all_cells(&self) -> impl Iterator<Item = CellIndex> + use<> {
@@ -116,7 +120,7 @@ impl Matrix {
 
 #[cfg(test)]
 mod tests {
-    use mesh_proto::{Failure, Reason};
+    use mesh_proto::Failure;
 
     use super::*;
     use crate::world::World;
@@ -173,6 +177,52 @@ mod tests {
         );
         observe(&mut matrix, &last.plans, true);
         assert_eq!(matrix.progress(), (all, all));
+    }
+
+    #[test]
+    fn rules_seem_late_where_a_node_refuses_or_where_nothing_else_is_ill() {
+        assert!(!matrix(true, true).rules_seem_late(), "all is well");
+        assert!(!matrix(false, false).rules_seem_late(), "they stand for long");
+        let late = matrix(true, false);
+        assert!(late.rules_seem_late(), "nothing else is ill");
+
+        let elsewhere = |reason: Option<Reason>| {
+            let mut matrix = matrix(true, false);
+            let of_kind = |node_port: bool| {
+                let cell = matrix.all_cells().find(|cell| {
+                    let target = &matrix.round().cells()[cell.0].target;
+                    matches!(target, Target::NodePort { .. }) == node_port && matrix.is_ill(*cell).is_some()
+                });
+                cell.unwrap()
+            };
+            let (pair, service) = (of_kind(false), of_kind(true));
+            matrix.fail(pair, Reason::Timeout);
+            if let Some(reason) = reason {
+                matrix.fail(service, reason);
+            }
+            matrix.rules_seem_late()
+        };
+        assert!(!elsewhere(None), "what keeps others ill keeps services ill");
+        assert!(!elsewhere(Some(Reason::HostUnreachable)));
+        assert!(elsewhere(Some(Reason::Refused)));
+    }
+
+    impl Matrix {
+        fn fail(&mut self, cell: CellIndex, reason: Reason) {
+            let agent = self.round().cells()[cell.0].from;
+            let plan = self.round().plan_of(agent).unwrap();
+            let mut probes = plan.probes.iter().map(|probe| probe.id);
+            let id = probes
+                .find(|id| self.round().cell_of(agent, *id) == Some(cell))
+                .unwrap();
+            self.forget(cell);
+            let seen = Observation {
+                sent: 3,
+                failure: Some(Failure::new(reason)),
+                ..Observation::new(id)
+            };
+            self.take(agent, seen).unwrap();
+        }
     }
 
     #[test]

@@ -72,9 +72,8 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(150);
 /// kube-proxy and its like write rules at once, or after the second that they keep between two writes. What is ill so long
 /// after it was first asked stays so.
 const RULES_ARE_WRITTEN: Duration = Duration::from_secs(4);
-/// Where nothing else is ill, rules that come late are likelier than a fault, and nobody waits for anything else. Ten
-/// seconds is what some set kube-proxy's `minSyncPeriod` to.
-const RULES_ALONE_ARE_AWAITED: Duration = Duration::from_secs(12);
+/// Where it looks as if they were late: kube-proxy's `minSyncPeriod` is often set to ten seconds.
+const RULES_SEEM_LATE: Duration = Duration::from_secs(12);
 /// Where the API server was away meanwhile: its clients come back one by one, at growing distances.
 const RULES_ARE_WRITTEN_LATE: Duration = Duration::from_secs(30);
 
@@ -95,14 +94,14 @@ pub(super) async fn probe_all(
     let began = Instant::now();
     let plans = matrix.round().plans();
     run_plans(matrix, links, plans, secret, clock, progress).await;
-    let rules_within = match &means.kube {
+    let rules_within = |matrix: &Matrix| match &means.kube {
         Some(kube) if kube.was_away() => RULES_ARE_WRITTEN_LATE,
-        _ if matrix.only_fresh_are_ill() => RULES_ALONE_ARE_AWAITED,
+        _ if matrix.rules_seem_late() => RULES_SEEM_LATE,
         _ => RULES_ARE_WRITTEN,
     };
     let mut fresh = FreshServices::default();
     let mut wait = Duration::ZERO;
-    while clock.was_cut().is_none() && began.elapsed() < rules_within {
+    while clock.was_cut().is_none() && began.elapsed() < rules_within(matrix) {
         let Some(again) = fresh.at_ill(matrix) else { break };
         tracing::info!(
             cells = again.opened.len(),
