@@ -14,7 +14,7 @@ use self::executable::Architecture;
 pub(crate) use self::executable::NotPackable;
 use self::layer::Layer;
 use self::layout::Layout;
-pub(crate) use self::reference::Reference;
+pub(crate) use self::reference::{BadReference, Reference};
 
 /// What pods run unless told otherwise. `localhost` is no registry that anybody could push to, so that a node on which
 /// the image was never loaded says so, instead of running what a stranger published under that name.

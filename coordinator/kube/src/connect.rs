@@ -169,7 +169,7 @@ async fn config(options: &ConnectOptions) -> Result<(Config, bool), ConnectError
     let file = options.kubeconfig.clone();
     let bad = |error: &KubeconfigError| ConnectError::Kubeconfig {
         file: file.clone(),
-        why: innermost(error),
+        why: without_content(&innermost(error)),
     };
     let kubeconfig = match &options.kubeconfig {
         Some(path) => Kubeconfig::read_from(path).map_err(|error| bad(&error))?,
@@ -203,6 +203,11 @@ async fn config(options: &ConnectOptions) -> Result<(Config, bool), ConnectError
     };
     let config = Config::from_custom_kubeconfig(kubeconfig, &choice).await;
     Ok((config.map_err(|error| bad(&error))?, false))
+}
+
+/// A parser shows the lines around what it does not understand, and here these hold secrets.
+fn without_content(error: &str) -> String {
+    error.lines().next().unwrap_or_default().to_owned()
 }
 
 fn is_absent(error: &KubeconfigError) -> bool {

@@ -146,19 +146,13 @@ pub struct Missing {
     pub reason: &'static str,
 }
 
-impl std::fmt::Display for Missing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            verb,
-            resource,
-            namespace,
-            reason,
-        } = self;
-        let place = match namespace {
+impl Missing {
+    fn in_words(&self, verbs: &str) -> String {
+        let place = match &self.namespace {
             Some(namespace) => format!("in namespace {namespace}"),
             None => "in the whole cluster".to_owned(),
         };
-        write!(f, "{verb} {resource} {place} ({reason})")
+        format!("{verbs} {} {place} ({})", self.resource, self.reason)
     }
 }
 
@@ -179,12 +173,15 @@ pub enum RightsError {
     },
 }
 
+/// A line for each kind of object.
 fn listed(missing: &[Missing]) -> String {
-    missing
-        .iter()
-        .map(Missing::to_string)
-        .collect::<Vec<_>>()
-        .join("\n  ")
+    let of_one_kind = |a: &Missing, b: &Missing| (&a.resource, &a.namespace) == (&b.resource, &b.namespace);
+    let line = |kind: &[Missing]| {
+        let verbs: Vec<&str> = kind.iter().map(|missing| missing.verb).collect();
+        kind[0].in_words(&verbs.join(", "))
+    };
+    let lines: Vec<String> = missing.chunk_by(of_one_kind).map(line).collect();
+    lines.join("\n  ")
 }
 
 /// Asks for each right; nothing is made. `namespace` is the one that the run stands in, `own` whether it makes that. One
@@ -287,25 +284,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_is_said_as_kubectl_says_it() {
-        let (attributes, missing) = question(
-            RIGHTS
-                .iter()
-                .find(|right| right.resource == "daemonsets")
-                .unwrap(),
-            "patch",
-            "tests",
-        );
-        assert_eq!(attributes.namespace.as_deref(), Some("tests"));
+    fn what_is_missing_is_said_as_kubectl_says_it_a_line_for_each_kind() {
+        let of = |resource: &str, verbs: &[&'static str]| {
+            let right = RIGHTS.iter().find(|right| right.resource == resource).unwrap();
+            let asked = verbs.iter().map(|verb| question(right, verb, "tests"));
+            asked.collect::<Vec<_>>()
+        };
+        let asked = [of("nodes", &["list"]), of("daemonsets", &["create", "patch"])].concat();
+        let namespaces: Vec<_> = asked.iter().map(|(of, _)| of.namespace.as_deref()).collect();
+        assert_eq!(namespaces, [None, Some("tests"), Some("tests")]);
+        let missing: Vec<Missing> = asked.into_iter().map(|(_, missing)| missing).collect();
         assert_eq!(
-            missing.to_string(),
-            "patch daemonsets.apps in namespace tests (an agent on each node)"
-        );
-        let (attributes, missing) = question(&RIGHTS[0], "list", "tests");
-        assert_eq!(attributes.namespace, None);
-        assert_eq!(
-            missing.to_string(),
-            "list nodes in the whole cluster (which nodes there are)"
+            listed(&missing),
+            "list nodes in the whole cluster (which nodes there are)\n  create, patch daemonsets.apps in namespace tests (an \
+             agent on each node)"
         );
     }
 

@@ -18,7 +18,7 @@ pub(crate) struct KubeArgs {
     #[arg(long, env = "MESH_CONTEXT", value_name = "NAME")]
     context: Option<String>,
 
-    /// An existing namespace to work in [default: one of its own, made for the run and removed with it]
+    /// An existing namespace to work in [default: namespaces of runs' own, which they make and remove]
     #[arg(short, long, env = "MESH_NAMESPACE", value_name = "NAME")]
     pub(crate) namespace: Option<String>,
 }

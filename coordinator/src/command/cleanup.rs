@@ -27,15 +27,22 @@ pub(crate) fn cleanup(args: &CleanupArgs) -> Result<ExitCode, Failure> {
             () = interrupt.wait() => return Ok(ExitCode::Interrupted),
         };
         progress.finish();
-        tell(&cleaned.map_err(Failure::could_not_run)?);
+        tell(
+            &cleaned.map_err(Failure::could_not_run)?,
+            args.kube.namespace.as_deref(),
+        );
         Ok(ExitCode::Reachable)
     })
 }
 
-fn tell(cleaned: &Cleaned) {
+fn tell(cleaned: &Cleaned, namespace: Option<&str>) {
+    let place = match namespace {
+        Some(namespace) => format!("in {namespace}"),
+        None => "in namespaces of runs' own (-n for another)".to_owned(),
+    };
     let list = |runs: &[RunId]| runs.iter().map(RunId::to_string).collect::<Vec<_>>().join(", ");
     if cleaned.removed.is_empty() {
-        cli::tell("nothing was left by runs that were killed");
+        cli::tell(format!("runs that were killed left nothing {place}"));
     } else {
         cli::tell(format!("removed what was left of {}", list(&cleaned.removed)));
     }

@@ -39,6 +39,12 @@ pub(crate) enum DialError {
         link: LinkRoute,
         source: Box<mesh_kube::ForwardError>,
     },
+    /// Neither the kubelet nor the pod itself.
+    #[error(
+        "link {link}: no answer within {after:?}, neither through the API server and the node's kubelet (TCP 10250; kubectl exec \
+         and logs go there as well) nor from the pod itself: look at that node's firewall and kubelet"
+    )]
+    NoForward { link: LinkRoute, after: Duration },
     /// A pod, and no cluster.
     #[error("link {link}: no cluster is connected")]
     NoCluster { link: LinkRoute },
@@ -202,7 +208,12 @@ async fn forwarded(
 ) -> Result<BoxedBytes, DialError> {
     let port = Port(pod.address.port());
     let stream = mesh_kube::forward(kube, &pod.namespace, &pod.pod, port);
-    let stream = within(link, "port-forward", patience, stream).await?;
+    let stream = tokio::time::timeout(patience, stream)
+        .await
+        .map_err(|_| DialError::NoForward {
+            link: link.clone(),
+            after: patience,
+        })?;
     let stream = stream.map_err(|source| DialError::Forward {
         link: link.clone(),
         source: Box::new(source),

@@ -30,7 +30,10 @@ impl std::str::FromStr for Toleration {
             None => (rest, None),
         };
         if key.is_empty() {
-            return Err("it is KEY[=VALUE][:EFFECT]".to_owned());
+            return Err(
+                "it is KEY[=VALUE][:EFFECT]; without VALUE and EFFECT it fits any of the key's taints"
+                    .to_owned(),
+            );
         }
         Ok(Self {
             key: key.to_owned(),

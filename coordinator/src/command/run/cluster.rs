@@ -14,7 +14,7 @@ use crate::drive::{Interrupt, Progress, RunSecret, drive};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::ground::kube::{Ground, Wanted};
-use crate::image::DEFAULT_IMAGE;
+use crate::image::{BadReference, DEFAULT_IMAGE, Reference};
 use crate::link::{LinkMeans, make_run_keys};
 use crate::output::Outputs;
 
@@ -29,7 +29,7 @@ pub(super) struct ClusterArgs {
     selector: Option<String>,
 
     /// The image that agents run: this program, see `mesh image`
-    #[arg(long, env = "MESH_IMAGE", value_name = "IMAGE", default_value = DEFAULT_IMAGE)]
+    #[arg(long, env = "MESH_IMAGE", value_name = "IMAGE", default_value = DEFAULT_IMAGE, value_parser = image_name)]
     image: String,
 
     /// The networks to probe from and to: pod, host or both
@@ -42,7 +42,7 @@ pub(super) struct ClusterArgs {
     )]
     planes: Vec<Plane>,
 
-    /// Stand on tainted nodes only where this fits, as in KEY=VALUE:NoSchedule; may be repeated [default: tolerate everything]
+    /// Stand on tainted nodes only where this fits, as in KEY[=VALUE][:NoSchedule]; may be repeated [default: tolerate everything]
     #[arg(
         long = "toleration",
         env = "MESH_TOLERATIONS",
@@ -84,6 +84,12 @@ enum HostFactsAsked {
     Full,
     /// What needs no CAP_NET_ADMIN
     Plain,
+}
+
+/// An image's name as it is, if it can be one; a digest is the registry's matter.
+fn image_name(text: &str) -> Result<String, BadReference> {
+    let named = text.split_once("@sha256:").map_or(text, |(name, _)| name);
+    named.parse::<Reference>().map(|_| text.to_owned())
 }
 
 /// Runs once on the cluster.
