@@ -196,8 +196,9 @@ impl EchoProbe {
         }
     }
 
-    pub(crate) fn rtts(&self) -> &[Micros] {
-        &self.rtts
+    /// The round-trip times of all answered tries.
+    pub(crate) fn into_rtts(self) -> Vec<Micros> {
+        self.rtts
     }
 
     fn get(&mut self, number: u32) -> Option<&mut Try> {

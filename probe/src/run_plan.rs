@@ -19,11 +19,11 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use crate::attempt::{Attempt, observation};
-use crate::datagram::{DatagramEngine, Job, Seen};
+use crate::datagram::{DatagramEngine, Job, Seen, random};
 use crate::dns::{self, Question};
 use crate::echo_packet::{Request, Token};
 use crate::moment::{Clock, Moment};
-use crate::pacer::{Pacer, tick};
+use crate::pacer::{Pacer, Turns, tick};
 use crate::resolve;
 use crate::runs::Run;
 use crate::starvation::Watch;
@@ -43,6 +43,9 @@ pub(crate) struct Means {
 /// Connections under way at once. A path that is dead holds each of its connections for a whole time-out, so this is
 /// far above what a healthy network needs; half of what the process may open stays free for the responder.
 const MOST_FLOWS: usize = 4_096;
+
+/// Sightings that are taken together.
+const AT_ONCE: usize = 64;
 
 /// Runs a plan; what is seen goes to `out` as it comes. Ends early when nobody listens to that.
 pub(crate) async fn run_plan(
@@ -78,12 +81,16 @@ pub(crate) async fn run_plan(
 
     let mut times = Times::default();
     let gather = async {
-        while let Some(mut seen) = sightings.recv().await {
-            times.add(seen.kind, &seen.rtts);
-            seen.observation.starved = watch.is_serious();
-            if out.send(seen.observation).await.is_err() {
-                sightings.close();
-                break;
+        let mut some = Vec::new();
+        while sightings.recv_many(&mut some, AT_ONCE).await > 0 {
+            let starved = watch.is_serious();
+            for mut seen in some.drain(..) {
+                times.add(seen.kind, &seen.rtts);
+                seen.observation.starved = starved;
+                if out.send(seen.observation).await.is_err() {
+                    sightings.close();
+                    return;
+                }
             }
         }
     };
@@ -109,17 +116,14 @@ impl Streams {
         let (clock, sending) = (self.means.clock, self.sending);
         let begin = clock.now();
         let mut pacer = Pacer::new(self.pacing, begin);
-        let (spread, tick) = (
-            Duration::from_millis(self.pacing.spread.0.into()),
-            tick(self.pacing),
-        );
+        let turns = Turns::new(self.pacing, probes.len(), begin, random());
+        let tick = tick(self.pacing);
         let mut next = begin;
-        let count = u32::try_from(probes.len()).unwrap_or(u32::MAX).max(1);
         let most = MOST_FLOWS.min(open_files() / 2).max(1);
         let places = Arc::new(Semaphore::new(most));
         let mut tasks = JoinSet::new();
-        for (place, probe) in (0..).zip(probes) {
-            let start = begin + spread * place / count;
+        for (place, probe) in probes.into_iter().enumerate() {
+            let start = turns.of(place);
             if start > next {
                 next = start + tick;
                 tokio::time::sleep_until(clock.instant(next)).await;

@@ -255,9 +255,9 @@ async fn next_batch(seen: &mut mpsc::Receiver<Observation>, wait: Duration) -> O
     let mut batch = vec![seen.recv().await?];
     let more = async {
         while batch.len() < BATCH {
-            match seen.recv().await {
-                Some(observation) => batch.push(observation),
-                None => break,
+            let room = BATCH - batch.len();
+            if seen.recv_many(&mut batch, room).await == 0 {
+                break;
             }
         }
     };
