@@ -158,7 +158,7 @@ impl Engine {
         // Most answers come soon after their requests. Whoever waits for a whole plan shall not wait for a tick.
         let soon = Duration::from_millis(1 << self.quiet.min(10));
         let paced = self.jobs.values().filter_map(|job| job.may_send_at(now)).min();
-        let tick = self.jobs.values().map(|job| now + job.tick(soon)).min();
+        let tick = self.jobs.values().map(|job| job.next_look(now, soon)).min();
         [paced, tick].into_iter().flatten().min()
     }
 

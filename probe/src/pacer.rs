@@ -84,6 +84,14 @@ fn mix(number: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
+/// The next of the moments, a tick apart, at which all work of the agent is looked at together: each wake-up by itself finds
+/// the processor's caches cold.
+pub(crate) fn next_tick(now: Moment, tick: Duration) -> Moment {
+    let tick = tick.as_nanos().max(1);
+    let next = (now.0.as_nanos() / tick + 1) * tick;
+    Moment(Duration::from_nanos(u64::try_from(next).unwrap_or(u64::MAX)))
+}
+
 /// Of a plan whose probes begin at once, or as good as.
 pub(crate) const SHORTEST_TICK: Duration = Duration::from_millis(20);
 
@@ -101,6 +109,15 @@ mod tests {
     use super::*;
 
     proptest! {
+        #[test]
+        fn ticks_come_after_now_and_are_the_same_for_all(now in any::<u32>(), later in 0..100_u64, tick in 1..200_u64) {
+            let (tick, micros) = (Duration::from_millis(tick), Duration::from_micros(now.into()));
+            let next = next_tick(Moment(micros), tick);
+            prop_assert!(next > Moment(micros) && next.since(Moment(micros)) <= tick);
+            let meanwhile = Moment(micros + Duration::from_millis(later));
+            prop_assert!(meanwhile >= next || next_tick(meanwhile, tick) == next);
+        }
+
         #[test]
         fn turns_are_in_order_and_each_in_its_share(
             spread in 0..60_000_u32, count in 1..500_usize, seed in any::<u64>(),

@@ -14,6 +14,7 @@
 #include <netinet/in.h>
 #include <netinet/ip_icmp.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BATCH = 64, ICMP_LEN = 64, UDP_LEN = 400, ROOM = 512, STREAM_LEN = 8192, AT_ONCE = 64 };
+enum { BATCH = 64, ICMP_LEN = 64, UDP_LEN = 400, ROOM = 512, STREAM_LEN = 8192, AT_ONCE = 64, WINDOW = 256 };
 #define SILENCE 0.5 /* seconds without an answer, after which the rest is lost */
 
 static uint32_t first;
@@ -82,7 +83,9 @@ static void datagrams(int icmp) {
     unsigned char *seen = calloc(all, 1);
     double began = now(CLOCK_MONOTONIC), last = began, cpu = now(CLOCK_PROCESS_CPUTIME_ID);
     while (answered < all) {
-        if (sent < all) {
+        /* A responder that checks requests is slower than we are: no more of them than it has room for. */
+        int is_full = requests && sent - answered >= WINDOW;
+        if (sent < all && !is_full) {
             unsigned n = all - sent < BATCH ? all - sent : BATCH;
             for (unsigned i = 0; i < n; i++) {
                 uint32_t number = sent + i;
@@ -119,7 +122,10 @@ static void datagrams(int icmp) {
             if (n > 0) last = 0;
             if (n < BATCH) break;
         }
-        if (sent == all) {
+        if (is_full || (requests && sent == all)) {
+            struct pollfd ready = {.fd = fd, .events = POLLIN};
+            if (answered < all && poll(&ready, 1, (int)(SILENCE * 1000)) == 0) break;
+        } else if (sent == all) {
             double t = now(CLOCK_MONOTONIC);
             if (last == 0) last = t;
             if (t - last > SILENCE) break;

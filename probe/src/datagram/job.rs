@@ -13,7 +13,7 @@ use super::probe::Probe;
 use super::sockets::{Lane, Sockets};
 use crate::echo_packet::{MacKey, Token};
 use crate::moment::Moment;
-use crate::pacer::{Pacer, SHORTEST_TICK, Turns, tick};
+use crate::pacer::{Pacer, SHORTEST_TICK, Turns, next_tick, tick};
 use crate::way::Sending;
 
 /// What the engine is asked to do for one run: probes of the kinds ICMP, UDP and path MTU.
@@ -116,13 +116,14 @@ impl JobState {
     }
 
     /// When to look at it next, at the latest, where something may be heard `soon`.
-    pub(super) fn tick(&self, soon: Duration) -> Duration {
+    pub(super) fn next_look(&self, now: Moment, soon: Duration) -> Moment {
         let tick = tick(self.job.pacing);
         let has_somebody_waiting = tick == SHORTEST_TICK && self.under_way > 0;
+        let next = next_tick(now, tick);
         if has_somebody_waiting {
-            tick.min(soon)
+            next.min(now + soon)
         } else {
-            tick
+            next
         }
     }
 

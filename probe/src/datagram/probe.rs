@@ -95,7 +95,7 @@ impl Probe {
             kind: planned.kind,
             expect: planned.expect,
             v6,
-            left: Vec::new(),
+            left: Vec::with_capacity(usize::from(planned.flows) * usize::from(planned.tries)),
             responder: None,
         })
     }

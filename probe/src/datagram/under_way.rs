@@ -106,3 +106,7 @@ impl UnderWay {
         self.rows.get_mut(usize::try_from(place.0).ok()?)
     }
 }
+
+#[cfg(test)]
+#[path = "under_way_tests.rs"]
+mod tests;
