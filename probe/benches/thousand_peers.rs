@@ -125,9 +125,14 @@ async fn prepare(client: &mut AgentClient<Channel>, own: u32, agents: &[AgentKey
     client.prepare(prepare.to_wire()).await.unwrap();
 }
 
-/// Every peer by ICMP, TCP and UDP, as a round of continuous checking does: one flow each, three tries.
+/// Every peer by ICMP, TCP, UDP and path MTU, as a round of continuous checking does: one flow each, three tries.
 fn plan() -> Plan {
-    let kinds = [ProbeKind::Icmp, ProbeKind::Tcp, ProbeKind::Udp];
+    let kinds = [
+        ProbeKind::Icmp,
+        ProbeKind::Tcp,
+        ProbeKind::Udp,
+        ProbeKind::PathMtu,
+    ];
     let probe = |(id, (index, kind)): (u32, (u32, ProbeKind))| PlannedProbe {
         id: ProbeId(id),
         kind,
@@ -135,7 +140,11 @@ fn plan() -> Plan {
         port: if kind == ProbeKind::Icmp { Port(0) } else { PORT },
         expect: Expect::Agent(AgentIndex(index)),
         flows: 1,
-        tries: if kind == ProbeKind::Tcp { 1 } else { 3 },
+        tries: match kind {
+            ProbeKind::Tcp => 1,
+            ProbeKind::PathMtu => 2,
+            _ => 3,
+        },
         interval: Micros(40_000),
         timeout: Millis(3_500),
         dns: None,

@@ -68,11 +68,13 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 
 impl EchoProbe {
     pub(crate) fn start(config: EchoConfig, now: Moment) -> Self {
+        // Of most probes the first wave is the last: what it needs is taken once.
+        let most = usize::from(config.flows) * usize::from(config.tries);
         let mut probe = Self {
             config,
-            tries: Vec::new(),
+            tries: Vec::with_capacity(most),
             wave: 0,
-            rtts: Vec::new(),
+            rtts: Vec::with_capacity(most),
             failure: None,
             done: false,
         };
@@ -196,8 +198,9 @@ impl EchoProbe {
         }
     }
 
-    pub(crate) fn rtts(&self) -> &[Micros] {
-        &self.rtts
+    /// The round-trip times of all answered tries.
+    pub(crate) fn into_rtts(self) -> Vec<Micros> {
+        self.rtts
     }
 
     fn get(&mut self, number: u32) -> Option<&mut Try> {

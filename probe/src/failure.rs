@@ -10,7 +10,7 @@ pub(crate) fn of_queued(error: &QueuedError, call: &str) -> Option<Failure> {
         Origin::Icmp => of_icmp(error.icmp_type, error.icmp_code)?,
         Origin::Icmp6 => of_icmp6(error.icmp_type, error.icmp_code)?,
         Origin::Local => return Some(of_errno(error.errno, call)),
-        Origin::Other => return None,
+        Origin::Left | Origin::Other => return None,
     };
     let icmp = error.offender.map(|from| IcmpError {
         kind: error.icmp_type,

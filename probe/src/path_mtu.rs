@@ -199,8 +199,9 @@ impl PathMtuProbe {
         self.outcome.is_some()
     }
 
-    pub(crate) fn rtts(&self) -> &[Micros] {
-        &self.rtts
+    /// The round-trip times of all answered tries.
+    pub(crate) fn into_rtts(self) -> Vec<Micros> {
+        self.rtts
     }
 
     /// What was seen.

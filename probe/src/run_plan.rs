@@ -17,13 +17,14 @@ use mesh_proto::{Expect, KindRtt, Micros, Pacing, Plan, PlannedProbe, ProbeKind,
 use rustls::RootCertStore;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::attempt::{Attempt, observation};
-use crate::datagram::{DatagramEngine, Job, Seen};
+use crate::datagram::{DatagramEngine, Job, Seen, random};
 use crate::dns::{self, Question};
 use crate::echo_packet::{Request, Token};
 use crate::moment::{Clock, Moment};
-use crate::pacer::{Pacer, tick};
+use crate::pacer::{Pacer, Turns, next_tick, tick};
 use crate::resolve;
 use crate::runs::Run;
 use crate::starvation::Watch;
@@ -43,6 +44,15 @@ pub(crate) struct Means {
 /// Connections under way at once. A path that is dead holds each of its connections for a whole time-out, so this is
 /// far above what a healthy network needs; half of what the process may open stays free for the responder.
 const MOST_FLOWS: usize = 4_096;
+
+/// Probes with sockets of their own that are under way at once where the network is quick: with more of them memory is
+/// slower than the network.
+const CROWD: usize = 64;
+/// How long one waits for that. Where all is dead, sixteen begin in each such time.
+const CROWD_WAIT: Duration = Duration::from_millis(1);
+
+/// Sightings that are taken together.
+const AT_ONCE: usize = 64;
 
 /// Runs a plan; what is seen goes to `out` as it comes. Ends early when nobody listens to that.
 pub(crate) async fn run_plan(
@@ -78,12 +88,16 @@ pub(crate) async fn run_plan(
 
     let mut times = Times::default();
     let gather = async {
-        while let Some(mut seen) = sightings.recv().await {
-            times.add(seen.kind, &seen.rtts);
-            seen.observation.starved = watch.is_serious();
-            if out.send(seen.observation).await.is_err() {
-                sightings.close();
-                break;
+        let mut some = Vec::new();
+        while sightings.recv_many(&mut some, AT_ONCE).await > 0 {
+            let starved = watch.is_serious();
+            for mut seen in some.drain(..) {
+                times.add(seen.kind, &seen.rtts);
+                seen.observation.starved = starved;
+                if out.send(seen.observation).await.is_err() {
+                    sightings.close();
+                    return;
+                }
             }
         }
     };
@@ -109,25 +123,29 @@ impl Streams {
         let (clock, sending) = (self.means.clock, self.sending);
         let begin = clock.now();
         let mut pacer = Pacer::new(self.pacing, begin);
-        let (spread, tick) = (
-            Duration::from_millis(self.pacing.spread.0.into()),
-            tick(self.pacing),
-        );
+        let turns = Turns::new(self.pacing, probes.len(), begin, random());
+        let tick = tick(self.pacing);
         let mut next = begin;
-        let count = u32::try_from(probes.len()).unwrap_or(u32::MAX).max(1);
         let most = MOST_FLOWS.min(open_files() / 2).max(1);
         let places = Arc::new(Semaphore::new(most));
         let mut tasks = JoinSet::new();
-        for (place, probe) in (0..).zip(probes) {
-            let start = begin + spread * place / count;
+        let mut crowd = CROWD;
+        for (place, probe) in probes.into_iter().enumerate() {
+            let start = turns.of(place);
             if start > next {
-                next = start + tick;
+                next = next_tick(start, tick);
                 tokio::time::sleep_until(clock.instant(next)).await;
             }
             for _ in 0..probe.flows {
                 while !pacer.take(clock.now()) {
                     tokio::time::sleep_until(clock.instant(pacer.ready_at(clock.now()))).await;
                 }
+            }
+            if tasks.len() >= crowd {
+                let thinned = async { while tasks.len() >= CROWD && tasks.join_next().await.is_some() {} };
+                // If that takes long the network is slow or dead, and more of it are looked at side by side.
+                let _ = timeout(CROWD_WAIT, thinned).await;
+                crowd = tasks.len().max(CROWD) + CROWD / 4;
             }
             // A probe of more flows than there are places takes them all.
             let wanted = u32::try_from(most.min(probe.flows.into())).unwrap_or(1);
@@ -167,6 +185,9 @@ async fn attempts(probe: &PlannedProbe, run: &Run, means: &Means, sending: Sendi
         _ => None,
     };
     let interval = Duration::from_micros(probe.interval.0.into());
+    if probe.flows == 1 {
+        return vec![attempt(probe, question.as_ref(), run, means, sending).await];
+    }
     let begin = means.clock.now();
     join_all((0..probe.flows).map(|flow| {
         let question = question.as_ref();
@@ -194,13 +215,25 @@ async fn attempt(
     let clock = means.clock;
     let deadline: Moment = clock.now() + timeout;
     let instant = clock.instant(deadline);
+    // Most cells are TCP: a task of theirs need not have the size of the others.
     match (probe.kind, question, &probe.dns) {
-        (ProbeKind::Tls, ..) => tls::attempt(way, means.api_ca.clone(), clock, instant).await,
+        (ProbeKind::Tls, ..) => Box::pin(tls::attempt(way, means.api_ca.clone(), clock, instant)).await,
         (ProbeKind::Tcp, ..) => tcp::attempt(way, partner(probe, run, sending), clock, instant).await,
-        (ProbeKind::DnsUdp, Some(question), _) => dns::over_udp(way, question, clock, deadline).await,
-        (ProbeKind::DnsTcp, Some(question), _) => dns::over_tcp(way, question, clock, instant).await,
+        (ProbeKind::DnsUdp, Some(question), _) => {
+            Box::pin(dns::over_udp(way, question, clock, deadline)).await
+        }
+        (ProbeKind::DnsTcp, Some(question), _) => {
+            Box::pin(dns::over_tcp(way, question, clock, instant)).await
+        }
         (ProbeKind::DnsUdp | ProbeKind::DnsTcp, None, Some(dns)) => {
-            resolve::attempt(&means.resolv_conf, &dns.name, timeout, clock, instant).await
+            Box::pin(resolve::attempt(
+                &means.resolv_conf,
+                &dns.name,
+                timeout,
+                clock,
+                instant,
+            ))
+            .await
         }
         (ProbeKind::DnsUdp | ProbeKind::DnsTcp, None, None) => {
             Attempt::untried("the plan has no name to ask for")

@@ -34,8 +34,10 @@ pub(crate) struct Service {
 const MOST_PROBES: usize = 1_000_000;
 /// Observations in one message.
 const BATCH: usize = 256;
-/// And how long the first of them waits for the others.
+/// And how long the first of them waits for the others, at least and at most: of a round that is spread over long nobody
+/// waits for each.
 const BATCH_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Messages on their way to a coordinator that reads slowly; then the plan waits.
 const MESSAGES: usize = 16;
 
@@ -225,7 +227,10 @@ async fn stream_plan(
     replies: &mpsc::Sender<Result<v1::ProbeReply, Status>>,
 ) {
     let (out, mut seen) = mpsc::channel(BATCH);
-    let wait = BATCH_WAIT.max(tick(plan.pacing) * 2);
+    let spread = Duration::from_millis(plan.pacing.spread.0.into());
+    let wait = (spread / 30)
+        .clamp(BATCH_WAIT, LONGEST_WAIT)
+        .max(tick(plan.pacing) * 2);
     let send = async {
         while let Some(batch) = next_batch(&mut seen, wait).await {
             let observations = batch.iter().map(Observation::to_wire).collect();
@@ -255,9 +260,9 @@ async fn next_batch(seen: &mut mpsc::Receiver<Observation>, wait: Duration) -> O
     let mut batch = vec![seen.recv().await?];
     let more = async {
         while batch.len() < BATCH {
-            match seen.recv().await {
-                Some(observation) => batch.push(observation),
-                None => break,
+            let room = BATCH - batch.len();
+            if seen.recv_many(&mut batch, room).await == 0 {
+                break;
             }
         }
     };

@@ -7,6 +7,7 @@ use mesh_proto::{Millis, Starvation};
 
 use crate::datagram::DatagramEngine;
 use crate::moment::Clock;
+use crate::pacer::next_tick;
 
 /// Watches over the runtime while a plan runs. The task that measures ends when the watch is dropped.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ impl Watch {
         let shared = seen.clone();
         let task = tokio::spawn(async move {
             loop {
-                let due = clock.now() + TICK;
+                let due = next_tick(clock.now(), TICK);
                 tokio::time::sleep_until(clock.instant(due)).await;
                 let late = clock.now().since(due);
                 if late > LATE {

@@ -4,7 +4,7 @@ use std::io;
 
 use mesh_proto::AgentKey;
 use prost::bytes::Buf;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -77,9 +77,29 @@ async fn exchange(stream: &mut TcpStream, key: &MacKey, request: Request) -> io:
     let mut head = [0; ANSWER_LEN];
     write_request(&mut head, key, request);
     say(stream, &head).await?;
-    stream.read_exact(&mut head).await?;
-    discard(stream, FILLING.len()).await?;
+    let mut so_far = 0;
+    while so_far < STREAM_LEN {
+        stream.readable().await?;
+        match hear_now(stream, &mut head, so_far) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => so_far += read,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
     Ok(head)
+}
+
+/// Reads what is there of an answer of which so many bytes came `so_far`, and keeps what belongs to its head. The buffer
+/// stands on the thread's stack, and is gone before anybody waits.
+fn hear_now(stream: &TcpStream, head: &mut [u8; ANSWER_LEN], so_far: usize) -> io::Result<usize> {
+    let mut buffer = [0; STREAM_LEN];
+    let read = stream.try_read(&mut buffer[..STREAM_LEN - so_far])?;
+    if let Some(rest) = head.get_mut(so_far..) {
+        let len = rest.len().min(read);
+        rest[..len].copy_from_slice(&buffer[..len]);
+    }
+    Ok(read)
 }
 
 /// Says a head and the filling, with one system call where the socket takes it all.

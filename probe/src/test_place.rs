@@ -34,6 +34,8 @@ pub(crate) fn in_own_network(commands: &[&str], test: impl AsyncFnOnce() + Send)
             for line in ["ip link set lo up"].iter().chain(commands) {
                 command(line);
             }
+            // A kernel that is busy takes its time, also with addresses that it need not look for elsewhere.
+            while !said("ip -6 -oneline address show tentative").is_empty() {}
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
@@ -46,10 +48,16 @@ pub(crate) fn in_own_network(commands: &[&str], test: impl AsyncFnOnce() + Send)
 
 /// Runs a command where the calling thread stands.
 pub(crate) fn command(line: &str) {
+    said(line);
+}
+
+/// What a command prints.
+fn said(line: &str) -> String {
     let mut words = line.split_whitespace();
     let output = Command::new(words.next().unwrap()).args(words).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{line}: {said}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Commands for a firewall on what comes in.

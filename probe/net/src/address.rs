@@ -19,6 +19,18 @@ pub(crate) fn from_std(address: SocketAddr) -> SockaddrStorage {
     }
 }
 
+/// Reads a `struct sockaddr_in` or `struct sockaddr_in6` as the kernel wrote it; `None` for any other family.
+pub(crate) fn from_bytes(name: &[u8]) -> Option<SocketAddr> {
+    let family = u16::from_ne_bytes(name.get(..2)?.try_into().ok()?);
+    let port = u16::from_be_bytes(name.get(2..4)?.try_into().ok()?);
+    let ip: IpAddr = match i32::from(family) {
+        libc::AF_INET => <[u8; 4]>::try_from(name.get(4..8)?).ok()?.into(),
+        libc::AF_INET6 => <[u8; 16]>::try_from(name.get(8..24)?).ok()?.into(),
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
+}
+
 pub(crate) fn from_in_addr(address: libc::in_addr) -> Ipv4Addr {
     Ipv4Addr::from(u32::from_be(address.s_addr))
 }
@@ -46,6 +58,22 @@ mod tests {
     use super::*;
 
     proptest! {
+        #[test]
+        fn the_kernels_bytes_are_read_as_the_address_that_they_are(ip in any::<IpAddr>(), port in any::<u16>()) {
+            let address = SocketAddr::new(ip, port);
+            let mut name = vec![0; 28];
+            let (family, at) = if ip.is_ipv4() { (libc::AF_INET, 4) } else { (libc::AF_INET6, 8) };
+            name[..2].copy_from_slice(&u16::try_from(family).unwrap().to_ne_bytes());
+            name[2..4].copy_from_slice(&port.to_be_bytes());
+            match ip {
+                IpAddr::V4(v4) => name[at..at + 4].copy_from_slice(&v4.octets()),
+                IpAddr::V6(v6) => name[at..at + 16].copy_from_slice(&v6.octets()),
+            }
+            prop_assert_eq!(from_bytes(&name), Some(address));
+            name.truncate(at);
+            prop_assert_eq!(from_bytes(&name), None);
+        }
+
         #[test]
         fn addresses_come_back_as_they_were(ip in any::<IpAddr>(), port in any::<u16>()) {
             let address = SocketAddr::new(ip, port);

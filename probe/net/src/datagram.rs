@@ -115,6 +115,29 @@ pub fn enlarge_receive_buffer(socket: &impl AsFd, bytes: usize) {
     }
 }
 
+/// Makes room for `bytes` in a socket's send buffer, as [`enlarge_receive_buffer`] does: packets that wait for a
+/// neighbour's address are held against it, and then nothing else leaves.
+pub fn enlarge_send_buffer(socket: &impl AsFd, bytes: usize) {
+    if setsockopt(socket, sockopt::SndBufForce, &bytes).is_err() {
+        let _ = setsockopt(socket, sockopt::SndBuf, &bytes);
+    }
+}
+
+/// Has the kernel leave out which local address a datagram was sent to, for those who do not ask.
+pub fn leave_out_local_address(socket: &impl AsFd) {
+    // One of the two is of the socket's family; the other does no harm.
+    let _ = setsockopt(socket, sockopt::Ipv4PacketInfo, &false);
+    let _ = setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &false);
+}
+
+/// Has the kernel say when packets leave that ask for it, where the device's driver tells (Linux
+/// `Documentation/networking/timestamping.rst`); see [`crate::SendBatch::add`]. Without it nothing is said.
+pub fn report_departures(socket: &impl AsFd) {
+    let flags = i32::try_from(libc::SOF_TIMESTAMPING_SOFTWARE).unwrap_or(0);
+    // Kernels without it, or that do not allow it, leave the caller with its own clock.
+    let _ = set_int(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, flags);
+}
+
 /// For `map_err`, which hands errors over by value.
 #[expect(clippy::needless_pass_by_value, reason = "it stands in map_err")]
 pub(crate) fn errno(error: std::io::Error) -> Errno {

@@ -105,6 +105,50 @@ impl IcmpSocket {
         }
     }
 
+    /// Has a raw socket receive messages with this identifier only, so that it does not wake for others' echoes, and their
+    /// answers do not fill its buffer. A ping socket has its own.
+    pub fn only_identifier(&self, identifier: u16) -> Result<(), Errno> {
+        /// From `linux/filter.h`, as the assembler of `bpf_asm(1)` writes them.
+        const LDX_HEADER_LEN: u16 = 0xb1;
+        const LD_HALF_BEHIND_HEADER: u16 = 0x48;
+        const LD_HALF: u16 = 0x28;
+        const JUMP_IF_EQUAL: u16 = 0x15;
+        const RETURN: u16 = 0x06;
+        /// The identifier's place in an echo message (RFC 792, RFC 4443).
+        const IDENTIFIER: u32 = 4;
+        if self.access == IcmpAccess::Ping {
+            return Ok(());
+        }
+        let step = socket2::SockFilter::new;
+        // A raw IPv4 socket sees the IP header, an IPv6 one does not.
+        let [find, load] = if self.v6 {
+            [step(LD_HALF, 0, 0, IDENTIFIER), step(LD_HALF, 0, 0, IDENTIFIER)]
+        } else {
+            [
+                step(LDX_HEADER_LEN, 0, 0, 0),
+                step(LD_HALF_BEHIND_HEADER, 0, 0, IDENTIFIER),
+            ]
+        };
+        let program = [
+            find,
+            load,
+            step(JUMP_IF_EQUAL, 0, 1, identifier.into()),
+            step(RETURN, 0, 0, u32::MAX),
+            step(RETURN, 0, 0, 0),
+        ];
+        self.socket.attach_filter(&program).map_err(errno)
+    }
+
+    /// The ICMP message in what a [`crate::ReceiveBatch`] took from this socket.
+    pub fn message<'a>(&self, packet: &'a [u8]) -> &'a [u8] {
+        let start = if self.access == IcmpAccess::Raw && !self.v6 {
+            ipv4_header_len(packet)
+        } else {
+            0
+        };
+        packet.get(start..).unwrap_or_default()
+    }
+
     /// Sends an ICMP message. See [`crate::DatagramSocket::send`] for what an errno may mean.
     pub fn send(&self, message: &[u8], to: IpAddr) -> Result<(), Errno> {
         send_message(self.socket.as_fd(), message, SocketAddr::new(to, 0), None)

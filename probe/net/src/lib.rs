@@ -3,6 +3,8 @@
 
 mod address;
 mod attributes;
+mod batch;
+mod control;
 mod datagram;
 mod device_mtu;
 mod errno;
@@ -24,7 +26,11 @@ mod resident;
 mod tcp;
 
 pub use self::attributes::{Attribute, Attributes, put_attribute};
-pub use self::datagram::{DatagramSocket, Received, enlarge_receive_buffer};
+pub use self::batch::{BATCH, Queued, ReceiveBatch, SendBatch};
+pub use self::datagram::{
+    DatagramSocket, Received, enlarge_receive_buffer, enlarge_send_buffer, leave_out_local_address,
+    report_departures,
+};
 pub use self::device_mtu::device_mtu;
 pub use self::errno::Errno;
 pub use self::icmp::{IcmpAccess, IcmpOpenError, IcmpSocket};
@@ -43,7 +49,7 @@ pub use self::process::{
     user_id,
 };
 pub use self::queued_error::{Origin, QueuedError, queued_error};
-pub use self::ready::readable;
+pub use self::ready::{Ready, readable, readiness};
 pub use self::realtime::RealTime;
 pub use self::register::register;
 pub use self::resident::let_go_of_code;

@@ -17,8 +17,23 @@ pub enum Origin {
     Icmp,
     /// An ICMPv6 error came in.
     Icmp6,
-    /// Anything else: transmit timestamps and the like.
+    /// No error: a packet left, and this is its time stamp.
+    Left,
+    /// Anything else.
     Other,
+}
+
+impl Origin {
+    /// From `ee_origin` (Linux `include/uapi/linux/errqueue.h`).
+    pub(crate) fn of(origin: u8) -> Self {
+        match origin {
+            libc::SO_EE_ORIGIN_LOCAL => Self::Local,
+            libc::SO_EE_ORIGIN_ICMP => Self::Icmp,
+            libc::SO_EE_ORIGIN_ICMP6 => Self::Icmp6,
+            libc::SO_EE_ORIGIN_TIMESTAMPING => Self::Left,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// One entry of an error queue.
@@ -80,12 +95,7 @@ pub fn queued_error(socket: impl AsFd, buffer: &mut [u8]) -> Result<Option<Queue
             _ => continue,
         };
         found = Some(QueuedError {
-            origin: match error.ee_origin {
-                libc::SO_EE_ORIGIN_LOCAL => Origin::Local,
-                libc::SO_EE_ORIGIN_ICMP => Origin::Icmp,
-                libc::SO_EE_ORIGIN_ICMP6 => Origin::Icmp6,
-                _ => Origin::Other,
-            },
+            origin: Origin::of(error.ee_origin),
             errno: Errno(i32::try_from(error.ee_errno).unwrap_or(0)),
             icmp_type: error.ee_type,
             icmp_code: error.ee_code,

@@ -29,6 +29,17 @@ impl RealTime {
     }
 }
 
+impl std::ops::Add<Duration> for RealTime {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)),
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@ use crate::echo::EchoProbe;
 use crate::moment::Moment;
 use crate::path_mtu::PathMtuProbe;
 
+#[derive(Debug)]
 pub(super) enum Machine {
     Icmp { v6: bool, echo: EchoProbe },
     Udp { v6: bool, echo: EchoProbe },

@@ -1,13 +1,18 @@
 //! The engine's sockets: ICMP and UDP, both families, opened when first needed and kept.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsFd;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use mesh_net::{DatagramSocket, Errno, IcmpOpenError, IcmpSocket, QueuedError, RealTime};
+use mesh_net::{
+    BATCH, DatagramSocket, Errno, IcmpOpenError, IcmpSocket, Queued, QueuedError, Ready, RealTime,
+    ReceiveBatch, SendBatch, enlarge_send_buffer, leave_out_local_address, report_departures,
+};
 
-use crate::echo_packet::{self, Token};
-use crate::icmp_packet;
+use crate::echo_packet::{self, MacKey, REQUEST_LEN, Request, Token, write_request};
+use crate::icmp_packet::{self, ECHO_LEN};
 use crate::way::Way;
 
 /// By which socket a packet goes.
@@ -40,56 +45,90 @@ pub(super) enum Incoming<'a> {
         at: RealTime,
     },
     Error(QueuedError),
+    /// The packet of a try left.
+    Left {
+        at: RealTime,
+    },
 }
 
-/// All sockets that were opened so far.
-#[derive(Debug, Default)]
+/// All sockets that were opened so far, and the buffers that they share.
+#[derive(Debug)]
 pub(super) struct Sockets {
-    icmp: BTreeMap<bool, Icmp>,
-    udp: BTreeMap<Lane, Udp>,
+    lanes: BTreeMap<Lane, Open>,
     /// Local EMSGSIZE errors, by lane: what the device takes.
     local_mtu: BTreeMap<Lane, u32>,
-    buffer: Vec<u8>,
+    outgoing: SendBatch,
+    datagrams: ReceiveBatch,
+    errors: ReceiveBatch,
+    ready: Vec<Ready>,
 }
 
 #[derive(Debug)]
-struct Icmp {
-    socket: IcmpSocket,
-    identifier: u16,
+struct Open {
+    socket: AnySocket,
+    /// The kernel's count of datagrams for which there was no room.
     dropped: u32,
+    /// Packets of which the kernel was asked to say when they leave, and has not said yet.
+    departures: usize,
 }
 
 #[derive(Debug)]
-struct Udp {
-    socket: DatagramSocket,
-    port: u16,
-    dropped: u32,
+enum AnySocket {
+    Icmp {
+        socket: IcmpSocket,
+        identifier: u16,
+        v6: bool,
+    },
+    Udp {
+        socket: DatagramSocket,
+        port: u16,
+    },
 }
 
-/// Larger than any answer of ours, and than the part of a packet that an ICMP error brings back.
-const BUFFER: usize = 2_048;
-/// What is read from one socket before the next one has its turn.
-const AT_ONCE: usize = 256;
+/// Larger than any answer of ours and what anybody echoes, than the part of a packet that an ICMP error brings back, and
+/// than a request with the headers of a tunnel around it.
+const ROOM: usize = 640;
+/// For packets that wait for the address of a neighbour: of some hundreds of neighbours.
+const SEND_BUFFER: usize = 1 << 20;
+/// Batches that are read from one socket before the next one has its turn.
+const BATCHES_AT_ONCE: usize = 4;
+
+impl Default for Sockets {
+    fn default() -> Self {
+        Self {
+            lanes: BTreeMap::new(),
+            local_mtu: BTreeMap::new(),
+            outgoing: SendBatch::new(REQUEST_LEN),
+            datagrams: ReceiveBatch::new(ROOM),
+            errors: ReceiveBatch::new(ROOM),
+            ready: Vec::new(),
+        }
+    }
+}
 
 impl Sockets {
     /// Opens an ICMP socket, unless it is open.
-    pub(super) fn open_icmp(&mut self, v6: bool) -> Result<Lane, IcmpOpenError> {
-        if let std::collections::btree_map::Entry::Vacant(place) = self.icmp.entry(v6) {
+    pub(super) fn open_icmp(&mut self, v6: bool) -> Result<(), IcmpOpenError> {
+        if let Entry::Vacant(place) = self.lanes.entry(Lane::Icmp { v6 }) {
             let socket = IcmpSocket::open(v6)?;
             let identifier = socket.kernel_identifier().unwrap_or_else(random_identifier);
-            place.insert(Icmp {
+            if let Err(error) = socket.only_identifier(identifier) {
+                // Others' answers are told apart by the identifier all the same.
+                tracing::debug!(%error, "no filter on the ICMP socket");
+            }
+            place.insert(Open::new(AnySocket::Icmp {
                 socket,
                 identifier,
-                dropped: 0,
-            });
+                v6,
+            }));
         }
-        Ok(Lane::Icmp { v6 })
+        Ok(())
     }
 
     /// Opens a UDP socket, unless it is open.
-    pub(super) fn open_udp(&mut self, lane: Lane) -> Result<Lane, Errno> {
+    pub(super) fn open_udp(&mut self, lane: Lane) -> Result<(), Errno> {
         let v6 = matches!(lane, Lane::Udp { v6: true, .. } | Lane::PathMtu { v6: true });
-        if let std::collections::btree_map::Entry::Vacant(place) = self.udp.entry(lane) {
+        if let Entry::Vacant(place) = self.lanes.entry(lane) {
             let any: IpAddr = if v6 {
                 Ipv6Addr::UNSPECIFIED.into()
             } else {
@@ -100,39 +139,63 @@ impl Sockets {
                 socket.probe_path_mtu()?;
             }
             let port = socket.local_address()?.port();
-            place.insert(Udp {
-                socket,
-                port,
-                dropped: 0,
-            });
+            place.insert(Open::new(AnySocket::Udp { socket, port }));
         }
-        Ok(lane)
+        Ok(())
     }
 
     /// The source port of a lane; 0 for ICMP.
     pub(super) fn port_of(&self, lane: Lane) -> u16 {
-        self.udp.get(&lane).map_or(0, |udp| udp.port)
+        match self.lanes.get(&lane).map(|open| &open.socket) {
+            Some(AnySocket::Udp { port, .. }) => *port,
+            _ => 0,
+        }
     }
 
-    /// Sends a packet; ICMP messages are made here, since the socket has the identifier.
-    pub(super) fn send(
-        &self,
+    /// Makes room for a new batch.
+    pub(super) fn begin_batch(&mut self) {
+        self.outgoing.clear();
+    }
+
+    /// Adds the request of a try to the batch, of usual length. With `stamp` the kernel says when it leaves.
+    pub(super) fn add(&mut self, lane: Lane, key: &MacKey, request: Request, way: Way, stamp: bool) {
+        match self.lanes.get(&lane).map(|open| &open.socket) {
+            Some(AnySocket::Icmp { identifier, v6, .. }) => {
+                let message = icmp_packet::request(*v6, *identifier, request.token);
+                // The port of an ICMP target is 0, which is what the kernel wants of a raw IPv6 socket.
+                let to = SocketAddr::new(way.to.ip(), 0);
+                if let Some(packet) = self.outgoing.add(message.len(), to, way.source, stamp) {
+                    packet.copy_from_slice(&message);
+                }
+            }
+            _ => {
+                if let Some(packet) = self.outgoing.add(REQUEST_LEN, way.to, way.source, stamp) {
+                    write_request(packet, key, request);
+                }
+            }
+        }
+    }
+
+    /// Sends a part of the batch, by places, and says how many left; see [`SendBatch::send`].
+    pub(super) fn send_batch(
+        &mut self,
         lane: Lane,
-        packet: Option<&[u8]>,
-        token: Token,
-        way: Way,
-    ) -> Result<(), Errno> {
-        match (lane, packet) {
-            (Lane::Icmp { v6 }, _) => {
-                let icmp = self.icmp.get(&v6).ok_or(Errno::INVALID)?;
-                let request = icmp_packet::request(v6, icmp.identifier, token);
-                mesh_net::send_echo_from(&icmp.socket, &request, way.to.ip(), way.source)
-            }
-            (_, Some(packet)) => {
-                let udp = self.udp.get(&lane).ok_or(Errno::INVALID)?;
-                udp.socket.send(packet, way.to, way.source)
-            }
-            (_, None) => Err(Errno::INVALID),
+        part: Range<usize>,
+        stamped: bool,
+    ) -> Result<usize, Errno> {
+        let open = self.lanes.get_mut(&lane).ok_or(Errno::INVALID)?;
+        let left = self.outgoing.send(open.as_fd(), part)?;
+        if stamped {
+            open.departures += left;
+        }
+        Ok(left)
+    }
+
+    /// Sends one datagram of any length.
+    pub(super) fn send(&self, lane: Lane, packet: &[u8], way: Way) -> Result<(), Errno> {
+        match self.lanes.get(&lane).map(|open| &open.socket) {
+            Some(AnySocket::Udp { socket, .. }) => socket.send(packet, way.to, way.source),
+            _ => Err(Errno::INVALID),
         }
     }
 
@@ -146,112 +209,148 @@ impl Sockets {
     /// Reads all that is there, answers and errors, and hands over what carries a token of ours. Says how many datagrams
     /// the kernel has dropped since the last time, for want of room.
     pub(super) fn drain(&mut self, mut take: impl FnMut(Token, Incoming<'_>)) -> u32 {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.resize(BUFFER, 0);
+        mesh_net::readiness(self.lanes.values().map(AsFd::as_fd), &mut self.ready);
         let mut dropped = 0;
-        let fds = self.icmp.values().map(|icmp| icmp.socket.as_fd());
-        let fds = fds.chain(self.udp.values().map(|udp| udp.socket.as_fd()));
-        // If the kernel does not say, each of them is read.
-        let mut ready = mesh_net::readable(fds).unwrap_or_default().into_iter();
-        let mut is_ready = || ready.next().unwrap_or(true);
-        for (v6, icmp) in &mut self.icmp {
-            if is_ready() {
-                let before = icmp.dropped;
-                icmp.drain(*v6, &mut buffer, &mut take);
-                dropped += icmp.dropped.wrapping_sub(before);
+        for ((lane, open), ready) in self.lanes.iter_mut().zip(&self.ready) {
+            let before = open.dropped;
+            if ready.data {
+                let told = open.drain(&mut self.datagrams, &mut self.errors, &mut take);
+                self.local_mtu.extend(told.map(|mtu| (*lane, mtu)));
+            } else if ready.errors {
+                let told = open.drain_errors(&mut self.errors, &mut take);
+                self.local_mtu.extend(told.map(|mtu| (*lane, mtu)));
             }
+            dropped += open.dropped.wrapping_sub(before);
         }
-        for (lane, udp) in &mut self.udp {
-            if is_ready() {
-                let before = udp.dropped;
-                if let Some(mtu) = udp.drain(&mut buffer, &mut take) {
-                    self.local_mtu.insert(*lane, mtu);
-                }
-                dropped += udp.dropped.wrapping_sub(before);
-            }
-        }
-        self.buffer = buffer;
         dropped
     }
 }
 
-impl Icmp {
-    fn drain(&mut self, v6: bool, buffer: &mut [u8], take: &mut impl FnMut(Token, Incoming<'_>)) {
-        while let Ok(Some(error)) = self.socket.next_error(buffer) {
-            let message = &buffer[..error.payload_len.min(buffer.len())];
-            if let Some(token) = icmp_packet::token_of_request(v6, self.identifier, message) {
-                take(token, Incoming::Error(error));
-            }
+impl Open {
+    fn new(socket: AnySocket) -> Self {
+        enlarge_send_buffer(&socket, SEND_BUFFER);
+        leave_out_local_address(&socket);
+        report_departures(&socket);
+        Self {
+            socket,
+            dropped: 0,
+            departures: 0,
         }
-        let (socket, dropped) = (&self.socket, &mut self.dropped);
-        until_empty(|| {
-            let Some((range, received)) = socket.receive(buffer)? else {
-                return Ok(false);
-            };
-            note_drops(dropped, received.dropped_total);
-            if let Some(token) = icmp_packet::token_of_reply(v6, self.identifier, &buffer[range]) {
-                take(
-                    token,
-                    Incoming::Icmp {
-                        from: received.from.ip(),
-                        at: received.at,
-                    },
-                );
-            }
-            Ok(true)
-        });
     }
-}
 
-impl Udp {
-    /// Says what the device takes, if the kernel told so.
-    fn drain(&mut self, buffer: &mut [u8], take: &mut impl FnMut(Token, Incoming<'_>)) -> Option<u32> {
+    /// Reads both queues until they are empty or others must have their turn. Says what the device takes, if the kernel
+    /// told so.
+    fn drain(
+        &mut self,
+        datagrams: &mut ReceiveBatch,
+        errors: &mut ReceiveBatch,
+        take: &mut impl FnMut(Token, Incoming<'_>),
+    ) -> Option<u32> {
         let mut local_mtu = None;
-        while let Ok(Some(error)) = self.socket.next_error(buffer) {
-            if error.origin == mesh_net::Origin::Local && error.errno == Errno::TOO_BIG {
-                local_mtu = Some(error.mtu);
+        for turn in 0..BATCHES_AT_ONCE {
+            // An errno is that of an ICMP error, which the error queue tells in full.
+            let count = datagrams.receive(self.as_fd());
+            // When packets left is known before their answers are looked at: a packet leaves before its answer comes.
+            if turn == 0 || self.departures > 0 || count.is_err() {
+                local_mtu = self.drain_errors(errors, take).or(local_mtu);
             }
-            let payload = &buffer[..error.payload_len.min(buffer.len())];
-            if let Some(token) = echo_packet::token_of(payload) {
-                take(token, Incoming::Error(error));
+            for (received, packet) in datagrams.datagrams() {
+                // The kernel tells its count only once it is not 0.
+                if received.dropped_total != 0 {
+                    self.dropped = received.dropped_total;
+                }
+                match &self.socket {
+                    AnySocket::Icmp {
+                        socket,
+                        identifier,
+                        v6,
+                    } => {
+                        let message = socket.message(packet);
+                        if let Some(token) = icmp_packet::token_of_reply(*v6, *identifier, message) {
+                            let (from, at) = (received.from.ip(), received.at);
+                            take(token, Incoming::Icmp { from, at });
+                        }
+                    }
+                    AnySocket::Udp { .. } => {
+                        if let Some(token) = echo_packet::token_of(packet) {
+                            let (from, at) = (received.from, received.at);
+                            take(token, Incoming::Udp { packet, from, at });
+                        }
+                    }
+                }
+            }
+            if count.is_ok_and(|count| count < BATCH) {
+                break;
             }
         }
-        let (socket, dropped) = (&self.socket, &mut self.dropped);
-        until_empty(|| {
-            let Some(received) = socket.receive(buffer)? else {
-                return Ok(false);
-            };
-            note_drops(dropped, received.dropped_total);
-            let packet = &buffer[..received.len];
-            if let Some(token) = echo_packet::token_of(packet) {
-                take(
-                    token,
-                    Incoming::Udp {
-                        packet,
-                        from: received.from,
-                        at: received.at,
-                    },
-                );
-            }
-            Ok(true)
-        });
         local_mtu
     }
-}
 
-/// The kernel tells its count only beside a datagram, and only once it is not 0.
-fn note_drops(dropped: &mut u32, total: u32) {
-    if total != 0 {
-        *dropped = total;
+    fn drain_errors(
+        &mut self,
+        errors: &mut ReceiveBatch,
+        take: &mut impl FnMut(Token, Incoming<'_>),
+    ) -> Option<u32> {
+        let mut local_mtu = None;
+        loop {
+            let count = errors.receive_errors(self.as_fd()).unwrap_or(0);
+            for (queued, packet) in errors.errors() {
+                match queued {
+                    Queued::Left(at) => {
+                        self.departures = self.departures.saturating_sub(1);
+                        if let Some(token) = self.token_at_end(packet) {
+                            take(token, Incoming::Left { at });
+                        }
+                    }
+                    Queued::Error(error) => {
+                        if error.origin == mesh_net::Origin::Local && error.errno == Errno::TOO_BIG {
+                            local_mtu = Some(error.mtu);
+                        }
+                        if let Some(token) = self.token_at_start(packet) {
+                            take(token, Incoming::Error(error));
+                        }
+                    }
+                }
+            }
+            if count < BATCH {
+                if count == 0 {
+                    // Some drivers never tell.
+                    self.departures = 0;
+                }
+                return local_mtu;
+            }
+        }
+    }
+
+    /// Of a request of ours that an ICMP error brought back.
+    fn token_at_start(&self, packet: &[u8]) -> Option<Token> {
+        match &self.socket {
+            AnySocket::Icmp { identifier, v6, .. } => icmp_packet::token_of_request(*v6, *identifier, packet),
+            AnySocket::Udp { .. } => echo_packet::token_of(packet),
+        }
+    }
+
+    /// Of a request of ours behind headers of any number and length.
+    fn token_at_end(&self, packet: &[u8]) -> Option<Token> {
+        let len = match &self.socket {
+            AnySocket::Icmp { .. } => ECHO_LEN,
+            AnySocket::Udp { .. } => REQUEST_LEN,
+        };
+        self.token_at_start(packet.get(packet.len().checked_sub(len)?..)?)
     }
 }
 
-/// Reads a socket until it is empty or others must have their turn. An errno in between is that of an ICMP error, which
-/// the error queue has told already.
-fn until_empty(mut read: impl FnMut() -> Result<bool, Errno>) {
-    for _ in 0..AT_ONCE {
-        if matches!(read(), Ok(false)) {
-            return;
+impl AsFd for Open {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsFd for AnySocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Icmp { socket, .. } => socket.as_fd(),
+            Self::Udp { socket, .. } => socket.as_fd(),
         }
     }
 }

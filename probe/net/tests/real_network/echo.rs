@@ -6,10 +6,10 @@ use mesh_net::{Errno, IcmpAccess, IcmpSocket, Origin, RealTime};
 
 use crate::topology::{Pair, command, far_ends, ip, sysctl, wait_for};
 
-const IDENTIFIER: u16 = 0x4d45;
+pub(crate) const IDENTIFIER: u16 = 0x4d45;
 
 /// An echo request (RFC 792, RFC 4443) with a payload that is told from others.
-fn request(v6: bool, payload: u8) -> Vec<u8> {
+pub(crate) fn request(v6: bool, payload: u8) -> Vec<u8> {
     let mut message = vec![if v6 { 128 } else { 8 }, 0, 0, 0, 0, 0, 0, 7];
     message[4..6].copy_from_slice(&IDENTIFIER.to_be_bytes());
     message.extend_from_slice(&[payload; 40]);
