@@ -137,19 +137,7 @@ impl Asking<'_> {
         let mut resend_at = began;
         loop {
             let now = clock.now();
-            if now >= resend_at && now < deadline {
-                resend_at = now + RESEND_AFTER;
-                self.sent += 1;
-                if let Err(errno) = self
-                    .socket
-                    .get_ref()
-                    .send(&self.question.packet, self.server, None)
-                {
-                    failure = more_telling(self.drain(), Some(of_errno(errno, "sendmsg")));
-                    break;
-                }
-            }
-            // Reading comes before giving up: a late wake-up must not look like loss.
+            // Reading comes before giving up and before asking again: a late wake-up must not look like loss.
             match self.receive(&mut buffer, &mut failure) {
                 Some(Ok(())) => {
                     let answered = Answered {
@@ -173,6 +161,18 @@ impl Asking<'_> {
             failure = more_telling(failure, self.drain());
             if now >= deadline || failure.is_some() {
                 break;
+            }
+            if now >= resend_at {
+                resend_at = now + RESEND_AFTER;
+                self.sent += 1;
+                if let Err(errno) = self
+                    .socket
+                    .get_ref()
+                    .send(&self.question.packet, self.server, None)
+                {
+                    failure = more_telling(self.drain(), Some(of_errno(errno, "sendmsg")));
+                    break;
+                }
             }
             let wake = deadline.min(resend_at).min(now + TICK);
             tokio::select! {

@@ -114,6 +114,21 @@ async fn an_answer_to_the_second_query_is_slow_not_lost() {
 }
 
 #[tokio::test]
+async fn an_agent_that_wakes_late_reads_the_answer_before_it_asks_again() {
+    let (socket, to) = server().await;
+    let serve = async {
+        let (query, from) = next_query(&socket).await;
+        let answer = answer(&query, ResponseCode::NoError);
+        socket.send_to(&answer, from).await.unwrap();
+        // The runtime has one thread: nobody gets it meanwhile.
+        std::thread::sleep(RESEND_AFTER + TICK);
+    };
+    let (attempt, ()) = tokio::join!(over_udp_within(to, LONG), serve);
+    assert_eq!(attempt.sent, 1);
+    assert!(!answered(attempt).resent);
+}
+
+#[tokio::test]
 async fn a_stranger_may_not_answer_by_guessing() {
     let (socket, to) = server().await;
     let serve = async {
