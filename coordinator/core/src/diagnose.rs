@@ -21,6 +21,7 @@ mod overlay_port;
 mod place;
 mod policy;
 mod protocol;
+mod resent;
 mod reverse_path;
 mod routes;
 mod scene;
@@ -28,14 +29,18 @@ mod servers;
 mod services;
 mod side_effects;
 mod signature;
+mod stale_rules;
 mod starved;
 mod unknown;
 mod wire;
+
+use std::collections::BTreeMap;
 
 use mesh_proto::{Cause, CellState, Confidence, Finding, Severity, Where};
 
 use self::scene::Scene;
 use self::signature::Signature;
+use crate::NodeIndex;
 use crate::assemble::Located;
 use crate::localise::{Family, Filter, Hypothesis, Init, Model, Pick, Place, Scope, Symptom};
 use crate::round::{CellIndex, Target};
@@ -54,12 +59,22 @@ pub(crate) struct Draft {
     pub(crate) ruled_out: Vec<String>,
     /// A packet or a kernel said so, and not only what was timed.
     pub(crate) shown: bool,
+    /// These cells are together only since no place explains them.
+    pub(crate) at_no_place: bool,
     pub(crate) explains: Vec<CellIndex>,
 }
 
 /// Names the causes of all places.
 pub(crate) fn diagnose(model: &Model<'_>, picks: &[Pick]) -> Located {
-    let drafts: Vec<Draft> = picks.iter().map(|pick| name(model, pick)).collect();
+    let mut picks = picks.to_vec();
+    let slow = resent::slow_endpoints(model, &mut picks);
+    let stale = stale_rules::named(model, &mut picks);
+    let drafts: Vec<Draft> = picks
+        .iter()
+        .flat_map(|pick| name(model, pick))
+        .chain(slow)
+        .chain(stale)
+        .collect();
     let mut drafts = starved::doubt(model, merge::merge(model, drafts));
     drafts.sort_by_key(|draft| std::cmp::Reverse(draft.explains.len()));
     let excused = excused_icmp(model.matrix, model.judged);
@@ -86,32 +101,100 @@ pub(crate) fn diagnose(model: &Model<'_>, picks: &[Pick]) -> Located {
     }
 }
 
-fn name(model: &Model<'_>, pick: &Pick) -> Draft {
+fn name(model: &Model<'_>, pick: &Pick) -> Vec<Draft> {
     let hypothesis = match &pick.place {
-        Place::Down(node) => return down::node_down(model, pick, *node),
+        Place::Down(node) => return vec![down::node_down(model, pick, *node)],
         Place::Nowhere => {
+            let (mut found, left) = mtu::between_pairs(model, pick);
+            let (lossy, left) = loss::flows_between_pairs(model, &left);
+            found.extend(lossy);
+            if !found.is_empty() {
+                found.extend((!left.is_empty()).then(|| down::nowhere(model, &left)));
+                return found;
+            }
             // A few cells of one service are too little for a place, and enough for a signature.
             let service = of_one_service(model, pick);
             let named = service.map(|place| signature::name(&Scene::new(model, pick, &place), SIGNATURES));
-            let named = named.filter(|draft| draft.confidence != Confidence::Possible);
-            return named.unwrap_or_else(|| down::nowhere(model, pick));
+            let named = named.filter(|drafts| {
+                drafts
+                    .iter()
+                    .all(|draft| draft.confidence != Confidence::Possible)
+            });
+            return named.unwrap_or_else(|| vec![down::nowhere(model, &pick.explains)]);
         }
         Place::At(hypothesis) => hypothesis,
     };
     match pick.symptom {
-        Symptom::Large => mtu::mtu(model, pick, hypothesis),
+        Symptom::Large => vec![mtu::mtu(model, pick, hypothesis)],
         // What a kernel says is worth more than shares.
         Symptom::Partial => {
-            shown(model, pick, hypothesis).unwrap_or_else(|| loss::loss(model, pick, hypothesis))
+            shown(model, pick, hypothesis).unwrap_or_else(|| vec![loss::loss(model, pick, hypothesis)])
         }
-        Symptom::Dead => signature::name(&Scene::new(model, pick, hypothesis), SIGNATURES),
+        Symptom::Dead => {
+            let drafts = signature::name(&Scene::new(model, pick, hypothesis), SIGNATURES);
+            let is_known = drafts.iter().any(|draft| draft.cause != Cause::Unknown);
+            if is_known {
+                return drafts;
+            }
+            let further = by_ways(model, pick, hypothesis).or_else(|| carried(model, pick, hypothesis));
+            further.unwrap_or(drafts)
+        }
     }
 }
 
+/// Where nothing at a node explains what it has, its ways to others, one by one: faults of several others can leave it nobody to
+/// talk to. `None` where no kernel and no packet tells of such a fault.
+fn by_ways(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -> Option<Vec<Draft>> {
+    let Scope::Node(node) = hypothesis.scope else {
+        return None;
+    };
+    let mut ways: BTreeMap<NodeIndex, Vec<CellIndex>> = BTreeMap::new();
+    let mut left = Vec::new();
+    for cell in &pick.explains {
+        match model.nodes(*cell) {
+            (Some(from), Some(to)) if from != to => {
+                let other = if from == node { to } else { from };
+                ways.entry(other).or_default().push(*cell);
+            }
+            _ => left.push(*cell),
+        }
+    }
+    let mut drafts = Vec::new();
+    for (other, cells) in ways {
+        let way = Hypothesis {
+            scope: Scope::Pair(node.min(other), node.max(other)),
+            init: Init::Both,
+            ..hypothesis.clone()
+        };
+        let mut of_way = pick.clone();
+        of_way.explains = cells;
+        drafts.extend(signature::name(&Scene::new(model, &of_way, &way), SIGNATURES));
+    }
+    drafts.iter().any(|draft| draft.shown).then(|| {
+        drafts.extend((!left.is_empty()).then(|| down::nowhere(model, &left)));
+        drafts
+    })
+}
+
+/// Where a node seems to forward nothing and nothing there explains it, what carries its pods' packets: of the cells that would
+/// tell the two apart some may be unknown. Only what a kernel or a packet tells counts.
+fn carried(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -> Option<Vec<Draft>> {
+    if hypothesis.family != Family::Forward {
+        return None;
+    }
+    let overlay = Hypothesis {
+        family: Family::Overlay,
+        ..hypothesis.clone()
+    };
+    let drafts = signature::name(&Scene::new(model, pick, &overlay), SIGNATURES);
+    drafts.iter().all(|draft| draft.shown).then_some(drafts)
+}
+
 /// The name of a place's cause, where that is certain.
-fn shown(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -> Option<Draft> {
-    let draft = signature::name(&Scene::new(model, pick, hypothesis), SIGNATURES);
-    (draft.confidence == Confidence::Certain).then_some(draft)
+fn shown(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -> Option<Vec<Draft>> {
+    let drafts = signature::name(&Scene::new(model, pick, hypothesis), SIGNATURES);
+    let is_certain = |draft: &Draft| draft.confidence == Confidence::Certain;
+    drafts.iter().all(is_certain).then_some(drafts)
 }
 
 /// The service that all these cells ask, as a place.

@@ -8,6 +8,7 @@ use super::place::node_name;
 use crate::NodeIndex;
 use crate::judge::why_absent;
 use crate::localise::{Model, Pick};
+use crate::round::CellIndex;
 
 /// A node that answers nobody, nor its link.
 pub(super) fn node_down(model: &Model<'_>, pick: &Pick, node: NodeIndex) -> Draft {
@@ -38,14 +39,14 @@ pub(super) fn node_down(model: &Model<'_>, pick: &Pick, node: NodeIndex) -> Draf
         ],
         ruled_out: Vec::new(),
         shown: true,
+        at_no_place: false,
         explains: pick.explains.clone(),
     }
 }
 
 /// Cells that no admissible place explains.
-pub(super) fn nowhere(model: &Model<'_>, pick: &Pick) -> Draft {
-    let mut pairs: Vec<_> = pick
-        .explains
+pub(super) fn nowhere(model: &Model<'_>, cells: &[CellIndex]) -> Draft {
+    let mut pairs: Vec<_> = cells
         .iter()
         .filter_map(|cell| match model.nodes(*cell) {
             (Some(from), Some(to)) if from != to => Some((node_name(model, from), node_name(model, to))),
@@ -61,14 +62,15 @@ pub(super) fn nowhere(model: &Model<'_>, pick: &Pick) -> Draft {
             ..Where::default()
         },
         confidence: Confidence::Possible,
-        summary: match pick.explains.len() {
+        summary: match cells.len() {
             1 => "One cell is not whole, and no place explains it better than chance.".to_owned(),
             count => format!("{count} cells are not whole, and no single place explains them."),
         },
-        evidence: evidence(model, &pick.explains),
+        evidence: evidence(model, cells),
         advice: vec!["Run again with -o wide and compare the failing cells with healthy ones.".to_owned()],
         ruled_out: Vec::new(),
         shown: false,
-        explains: pick.explains.clone(),
+        at_no_place: true,
+        explains: cells.to_vec(),
     }
 }

@@ -12,6 +12,7 @@ use super::signature::{Case, Opinion, Proof};
 use crate::NodeIndex;
 use crate::localise::{Family, Scope};
 use crate::netfilter::Stop;
+use crate::round::CellIndex;
 
 /// Whether packets to or from pods are lost here, so that forwarding may be the reason.
 pub(super) fn is_of_pods(scene: &Scene<'_>) -> bool {
@@ -22,7 +23,8 @@ pub(super) fn is_of_pods(scene: &Scene<'_>) -> bool {
             | Family::Routes
             | Family::Local
             | Family::Agent(Plane::Pod)
-            | Family::Between(..)
+            | Family::Between(Plane::Pod, _)
+            | Family::Between(_, Plane::Pod)
     )
 }
 
@@ -86,12 +88,16 @@ const PEERS: usize = 3;
 
 /// The rules that stop packets between a node's pods and everything off the node.
 pub(super) fn stops<'a>(scene: &Scene<'a>, node: NodeIndex) -> Vec<Stop<'a>> {
+    match scene.hypothesis.filter.protocol {
+        Some(protocol) => stops_of(scene, node, &[protocol]),
+        None => stops_of(scene, node, Protocol::ALL),
+    }
+}
+
+/// As [`stops`], for what is of these protocols.
+pub(super) fn stops_of<'a>(scene: &Scene<'a>, node: NodeIndex, protocols: &[Protocol]) -> Vec<Stop<'a>> {
     let mut peers = scene.peers(node);
     peers.truncate(PEERS);
-    let protocols = match scene.hypothesis.filter.protocol {
-        Some(protocol) => vec![protocol],
-        None => Protocol::ALL.to_vec(),
-    };
     let mut found = Vec::new();
     for way in [Way::Out, Way::In] {
         for plane in [Plane::Pod, Plane::Host] {
@@ -117,6 +123,7 @@ pub(super) fn forward_rejected(scene: &Scene<'_>) -> Opinion {
     let prohibited: Vec<_> = scene
         .icmp_errors()
         .filter(|(cell, _)| scene.model.judged(*cell).seen() == Some(Reason::AdminProhibited))
+        .filter(|(cell, icmp)| !is_by_source(scene, *cell, icmp.from))
         .collect();
     let senders = by_senders(scene, prohibited.iter().map(|(_, icmp)| icmp.from));
     let nodes = if shown.nodes.is_empty() {
@@ -159,6 +166,12 @@ pub(super) fn forward_rejected(scene: &Scene<'_>) -> Opinion {
         place: Where { direction: None, plane: Some(Plane::Pod), ..place },
     }
     .into()
+}
+
+/// Whether a node's own packets were rejected by itself: then it is no forwarding that does so.
+fn is_by_source(scene: &Scene<'_>, cell: CellIndex, sender: std::net::IpAddr) -> bool {
+    let from = scene.model.nodes(cell).0;
+    scene.model.plane_from(cell) == Some(Plane::Host) && from.is_some() && scene.node_of(sender) == from
 }
 
 /// `forward-dropped`: a policy or a rule drops what should be handed on.

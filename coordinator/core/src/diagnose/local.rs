@@ -5,7 +5,7 @@ use mesh_proto::{Direction, HostFacts, Plane, Protocol, Reason, RouteKind, Where
 use super::evidence::icmp;
 use super::icmp_error::{Meaning, meaning};
 use super::kernel::{Way, host_stop, own_route_to, port};
-use super::place::{in_words, node_name, where_to_look};
+use super::place::{in_words, list, node_name, where_to_look};
 use super::scene::Scene;
 use super::signature::{Case, Opinion, Proof};
 use crate::NodeIndex;
@@ -18,40 +18,61 @@ pub(super) fn local_egress(scene: &Scene<'_>) -> Opinion {
     if scene.hypothesis.family == Family::Loopback {
         return Opinion::Elsewhere;
     }
-    let refused: Vec<CellIndex> = scene
-        .pick
-        .explains
-        .iter()
-        .copied()
-        .filter(|cell| is_refused(scene, *cell))
-        .collect();
+    let cells_that = |is: &dyn Fn(CellIndex) -> bool| -> Vec<CellIndex> {
+        let cells = scene.pick.explains.iter().copied();
+        cells.filter(|cell| is(*cell)).collect()
+    };
+    let mut refused = cells_that(&|cell| is_refused(scene, cell));
+    // A route of type unreachable gives the errors of a missing neighbour; then only the route itself is a proof.
+    let is_unclear = refused.is_empty();
+    if is_unclear {
+        refused = cells_that(&|cell| is_failed_call(scene, cell));
+    }
     let mut nodes: Vec<NodeIndex> = refused
         .iter()
         .filter_map(|cell| scene.model.nodes(*cell).0)
         .collect();
     nodes.sort_unstable();
     nodes.dedup();
-    let [node] = nodes.as_slice() else {
+    let names: Vec<_> = nodes.iter().map(|node| node_name(scene.model, *node)).collect();
+    if names.is_empty() {
         return Opinion::Elsewhere;
-    };
-    let name = node_name(scene.model, *node);
-    if scene.host(*node).is_some_and(is_full) {
+    }
+    if nodes.iter().any(|node| scene.host(*node).is_some_and(is_full)) {
         return Opinion::Against("the connection table there is full, which gives the same error".to_owned());
     }
-    let evidence = reasons(scene, *node);
-    // Of a few cells another fault may be the reason, unless the kernel itself says what it is.
-    if !scene.covers(&[*node]) || (evidence.is_empty() && refused.len() * 4 < scene.pick.explains.len()) {
+    let reasons: Vec<Vec<String>> = nodes.iter().map(|node| reasons(scene, *node)).collect();
+    // Several nodes refuse, or an error has several causes: then only what is written there is a proof, at each of them.
+    if (is_unclear || nodes.len() > 1) && reasons.iter().any(Vec::is_empty) {
         return Opinion::Elsewhere;
     }
+    let evidence: Vec<String> = reasons.into_iter().flatten().collect();
+    // Of a few cells another fault may be the reason, unless the kernel itself says what it is.
+    if !scene.covers(&nodes) || (evidence.is_empty() && refused.len() * 4 < scene.pick.explains.len()) {
+        return Opinion::Elsewhere;
+    }
+    // The node is at fault whomever it refuses; where that is one peer, the sentence says which.
+    let towards = scene.pair().map_or(String::new(), |(a, b)| {
+        let peer = if nodes == [a] { b } else { a };
+        format!(" to {}", node_name(scene.model, peer))
+    });
+    let at = list(&names);
     Case {
-        proof: if evidence.is_empty() { Proof::Likely } else { Proof::Shown },
-        summary: format!("The kernel of {name} refuses to send: a rule in OUTPUT, or a route that forbids."),
+        proof: if evidence.is_empty() {
+            Proof::Likely
+        } else {
+            Proof::Shown
+        },
+        summary: format!(
+            "The kernel of {at} refuses to send{}: a rule in OUTPUT, or a route that forbids.",
+            if nodes.len() == 1 { towards } else { String::new() }
+        ),
         evidence,
         advice: vec![format!(
-            "On {name}: iptables -S OUTPUT; nft list ruleset | grep -A5 'hook output'; ip route get ADDRESS; ip rule"
+            "On {at}: iptables -S OUTPUT; nft list ruleset | grep -A5 'hook output'; ip route get ADDRESS; ip rule"
         )],
         place: Where {
-            nodes: vec![name],
+            nodes: names,
             plane: scene.place.plane,
             direction: Some(Direction::Egress),
             ..Where::default()
@@ -74,6 +95,13 @@ fn is_refused(scene: &Scene<'_>, cell: CellIndex) -> bool {
             && own.is_some()
             && icmp(scene.model, cell)
                 .is_some_and(|icmp| Some(icmp.from) == own && meaning(&icmp) == Meaning::Prohibited)
+}
+
+/// The source's own call failed, as it does without a route or a neighbour.
+fn is_failed_call(scene: &Scene<'_>, cell: CellIndex) -> bool {
+    let seen = scene.model.matrix.observations()[cell.0].as_ref();
+    let failure = seen.and_then(|seen| seen.failure.as_ref());
+    failure.is_some_and(|failure| failure.local.is_some() && failure.icmp.is_none())
 }
 
 /// What in the kernel refuses: a rule that meets all that it sends to a peer, or a route.
@@ -155,3 +183,7 @@ pub(super) fn conntrack_full(scene: &Scene<'_>) -> Opinion {
     }
     .into()
 }
+
+#[cfg(test)]
+#[path = "local_tests.rs"]
+mod tests;

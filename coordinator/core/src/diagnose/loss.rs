@@ -1,6 +1,6 @@
 //! Some of it comes through, some does not, or only late.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_proto::{Cause, Confidence, Direction, FlowTally, Observation, ProbeKind, Where};
 
@@ -9,7 +9,8 @@ use super::asked::Asked;
 use super::evidence::evidence;
 use super::legs::{OneWay, legs};
 use super::place::{in_words, place};
-use crate::localise::{Hypothesis, Losing, LossSite, Model, Pick};
+use crate::NodeIndex;
+use crate::localise::{Family, Filter, Hypothesis, Init, Losing, LossSite, Model, Pick, Scope};
 use crate::round::CellIndex;
 
 /// What becomes of a draft: cause, summary, advice.
@@ -34,6 +35,7 @@ pub(super) fn loss(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -> D
         advice: vec![advice],
         ruled_out: Vec::new(),
         shown: false,
+        at_no_place: false,
         explains: pick.explains.clone(),
     }
 }
@@ -157,7 +159,9 @@ fn elsewhere(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis, place: &mu
             (dead, ill + 1)
         }
     });
-    if lost == 0 {
+    // Who asks often enough of something slow loses a try now and then.
+    let late = seen.iter().filter(|seen| seen.received >= seen.sent).count();
+    if late * 10 >= seen.len() * 9 {
         return slow(&at);
     }
     if dead > 0 && ill == 0 {
@@ -175,8 +179,62 @@ fn slow(at: &str) -> Named {
     (
         Cause::Slow,
         format!("Answers at {at} come late, or only after a SYN or query was sent again."),
-        "Look for what makes the first packet of a connection wait or drops it (a connection tracking race, a full listen queue, a rate limit), and for load: nstat -az TcpRetransSegs TcpExtListenDrops; conntrack -S; ip -s link".to_owned(),
+        ADVICE_SLOW.to_owned(),
     )
+}
+
+/// Certain flows between two nodes that always fail, where datagrams told of no loss: streams alone are hit, and too few of them
+/// for a place. And the cells that are left.
+pub(super) fn flows_between_pairs(model: &Model<'_>, cells: &[CellIndex]) -> (Vec<Draft>, Vec<CellIndex>) {
+    const LEAST: usize = 3;
+    let mut by_pair: BTreeMap<(NodeIndex, NodeIndex), Vec<CellIndex>> = BTreeMap::new();
+    for cell in cells.iter().filter(|cell| has_dead_flows(model, **cell)) {
+        if let (Some(from), Some(to)) = model.nodes(*cell) {
+            by_pair
+                .entry((from.min(to), from.max(to)))
+                .or_default()
+                .push(*cell);
+        }
+    }
+    by_pair.retain(|(a, b), cells| a != b && cells.len() >= LEAST);
+    let mut left = cells.to_vec();
+    let mut drafts = Vec::new();
+    for ((a, b), cells) in by_pair {
+        let hypothesis = Hypothesis {
+            scope: Scope::Pair(a, b),
+            family: Family::Wire,
+            init: Init::Both,
+            filter: Filter::ALL,
+        };
+        left.retain(|cell| !cells.contains(cell));
+        let place = place(model, &hypothesis);
+        let (cause, summary, advice) = flows(&in_words(&place), None);
+        drafts.push(Draft {
+            cause,
+            place,
+            confidence: Confidence::Likely,
+            summary,
+            evidence: evidence(model, &cells),
+            advice: vec![advice],
+            ruled_out: Vec::new(),
+            shown: false,
+            at_no_place: false,
+            explains: cells,
+        });
+    }
+    (drafts, left)
+}
+
+/// Streams of which some flows were tried again and again in vain, while others came through at once.
+fn has_dead_flows(model: &Model<'_>, cell: CellIndex) -> bool {
+    let seen = model.matrix.observations()[cell.0].as_ref();
+    model.kind(cell) == ProbeKind::Tcp
+        && seen.is_some_and(|seen| {
+            let flows = &seen.incomplete_flows;
+            seen.received > 0
+                && !flows.is_empty()
+                && flows.iter().all(|flow| flow.sent >= 3 && flow.received == 0)
+        })
 }
 
 /// Whether each flow lost just one try, on all of several cells: that is its first, and no chance. Chance would spare some
@@ -198,6 +256,9 @@ fn only_first_packets(model: &Model<'_>, pick: &Pick) -> bool {
     let even = |a: &Observation, b: &Observation| a.incomplete_flows.len() == b.incomplete_flows.len();
     seen.len() >= 2 && seen.iter().all(once) && seen.windows(2).all(|pair| even(pair[0], pair[1]))
 }
+
+/// Where to look when answers come late.
+pub(super) const ADVICE_SLOW: &str = "Look for what makes the first packet of a connection wait or drops it (a connection tracking race, a full listen queue, a rate limit), and for load: nstat -az TcpRetransSegs TcpExtListenDrops; conntrack -S; ip -s link";
 
 const ADVICE_LOSS: &str =
     "Look for errors and drops: ip -s link; ethtool -S DEVICE | grep -iE 'err|drop'; tc -s qdisc";

@@ -14,7 +14,7 @@ pub(super) fn merge(model: &Model<'_>, drafts: Vec<Draft>) -> Vec<Draft> {
             None => merged.push(draft),
         }
     }
-    side_effects::absorb(model, &merged)
+    side_effects::absorb(model, merged)
 }
 
 fn one_fault(a: &Draft, b: &Draft) -> bool {
@@ -24,10 +24,21 @@ fn one_fault(a: &Draft, b: &Draft) -> bool {
     let same_nodes = a.place.nodes == b.place.nodes && !a.place.nodes.is_empty();
     match a.cause {
         // A filter in INPUT and in FORWARD of one node is one filter.
-        Cause::ProtocolFiltered => same_nodes && a.place.protocol == b.place.protocol,
+        // And what it keeps from services may show as ways that all end there.
+        Cause::ProtocolFiltered => {
+            a.place.protocol == b.place.protocol && (same_nodes || all_end_at(&b.place, &a.place))
+        }
         Cause::Unknown => {
-            same_nodes && a.place.protocol == b.place.protocol && a.place.service == b.place.service
-                || only_pairs(&a.place) && only_pairs(&b.place) && a.place.protocol == b.place.protocol
+            a.place.protocol == b.place.protocol
+                && (same_nodes && a.place.service == b.place.service || meet_at_one_node(&a.place, &b.place))
+        }
+        // A policy that stands at several nodes may show at some of them by one service alone.
+        Cause::PolicyNodePort if a.place.plane == b.place.plane && near(&a.place, &b.place) => {
+            let is_in = |some: &Where, all: &Where| some.nodes.iter().all(|node| all.nodes.contains(node));
+            !a.place.nodes.is_empty()
+                && !b.place.nodes.is_empty()
+                && (is_in(&a.place, &b.place) || is_in(&b.place, &a.place))
+                || a.place.nodes == b.place.nodes
         }
         Cause::EndpointStale
         | Cause::ServiceNoEndpoints
@@ -74,6 +85,24 @@ fn near(a: &Where, b: &Where) -> bool {
     a.endpoint == b.endpoint || a.port == b.port
 }
 
+/// Whether a place is pairs that all end at the only node of another.
+fn all_end_at(pairs: &Where, of: &Where) -> bool {
+    let [node] = of.nodes.as_slice() else { return false };
+    only_pairs(pairs) && pairs.pairs.iter().all(|(from, to)| from == node || to == node)
+}
+
+/// Whether one node is an end of all pairs of both places. What is between others is another fault until it is known.
+fn meet_at_one_node(a: &Where, b: &Where) -> bool {
+    if !only_pairs(a) || !only_pairs(b) {
+        return false;
+    }
+    let (one, other) = &a.pairs[0];
+    [one, other].into_iter().any(|node| {
+        let is_end = |(from, to): &(NodeName, NodeName)| from == node || to == node;
+        a.pairs.iter().chain(&b.pairs).all(is_end)
+    })
+}
+
 fn only_pairs(place: &Where) -> bool {
     place.nodes.is_empty() && !place.pairs.is_empty()
 }
@@ -91,7 +120,18 @@ fn join(into: &mut Draft, other: Draft) {
     if into.place.port != other.place.port {
         into.place.port = None;
     }
-    for pair in other.place.pairs {
+    for node in other.place.nodes {
+        if !into.place.nodes.is_empty() && !into.place.nodes.contains(&node) {
+            into.place.nodes.push(node);
+        }
+    }
+    // Pairs of a node that is named already say no more.
+    let pairs = if into.place.nodes.is_empty() {
+        other.place.pairs
+    } else {
+        Vec::new()
+    };
+    for pair in pairs {
         if !into.place.pairs.contains(&pair) {
             into.place.pairs.push(pair);
         }
@@ -103,3 +143,7 @@ fn join(into: &mut Draft, other: Draft) {
     }
     into.explains.extend(other.explains);
 }
+
+#[cfg(test)]
+#[path = "merge_tests.rs"]
+mod tests;

@@ -1,11 +1,14 @@
 //! Small packets pass, large ones vanish.
 
-use mesh_proto::{Cause, Confidence};
+use std::collections::{BTreeMap, BTreeSet};
+
+use mesh_proto::{Cause, Confidence, ProbeKind};
 
 use super::Draft;
 use super::evidence::evidence;
 use super::place::{in_words, place};
-use crate::localise::{Hypothesis, Model, Pick};
+use crate::NodeIndex;
+use crate::localise::{Family, Filter, Hypothesis, Init, Model, Pick, Scope, Symptom};
 use crate::round::CellIndex;
 
 /// A path-MTU black hole.
@@ -32,7 +35,16 @@ pub(super) fn mtu(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -> Dr
         Some(mtu) => (&bare, Some(mtu)),
         None => (&pick.explains, agreed_at(&pick.explains)),
     };
-    place.mtu = mtu;
+    // One probe alone may have lost a packet; streams that stall beside it have lost none of the small ones.
+    let stalled = pick
+        .explains
+        .iter()
+        .any(|cell| model.kind(*cell) == ProbeKind::Tcp);
+    let only = match sizes_of(&pick.explains).as_slice() {
+        [only] if stalled => Some(*only),
+        _ => None,
+    };
+    place.mtu = mtu.or(only);
     let tried = vantage.iter().filter_map(found).map(|mtu| mtu.tried).max();
     let at = in_words(&place);
     let sizes = match (place.mtu, tried) {
@@ -46,7 +58,11 @@ pub(super) fn mtu(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -> Dr
     let (cause, confidence, summary) = if place.mtu.is_some() {
         (
             Cause::MtuBlackhole,
-            Confidence::Certain,
+            if mtu.is_some() && is_bounded(model, pick, hypothesis) {
+                Confidence::Certain
+            } else {
+                Confidence::Likely
+            },
             format!("An MTU black hole at {at}: {sizes}, and nothing tells the sender."),
         )
     } else {
@@ -70,7 +86,81 @@ pub(super) fn mtu(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -> Dr
         place,
         ruled_out: Vec::new(),
         shown: false,
+        at_no_place: false,
         explains: pick.explains.clone(),
+    }
+}
+
+/// Black holes between two nodes that one probe alone can see, where all else of the pair is dead: so long as streams between
+/// the two stall as well. And the cells that are left.
+pub(super) fn between_pairs(model: &Model<'_>, pick: &Pick) -> (Vec<Draft>, Vec<CellIndex>) {
+    let mut by_pair: BTreeMap<(NodeIndex, NodeIndex), Vec<CellIndex>> = BTreeMap::new();
+    for cell in &pick.explains {
+        if let ((Some(from), Some(to)), Some(Symptom::Large)) = (model.nodes(*cell), model.symptom(*cell)) {
+            by_pair
+                .entry((from.min(to), from.max(to)))
+                .or_default()
+                .push(*cell);
+        }
+    }
+    let mut left = pick.explains.clone();
+    let mut drafts = Vec::new();
+    for ((a, b), cells) in by_pair {
+        let count = |kind| cells.iter().filter(|cell| model.kind(**cell) == kind).count();
+        if a == b || count(ProbeKind::PathMtu) == 0 || count(ProbeKind::Tcp) == 0 {
+            continue;
+        }
+        let hypothesis = Hypothesis {
+            scope: Scope::Pair(a, b),
+            family: Family::Wire,
+            init: Init::Both,
+            filter: Filter::ALL,
+        };
+        left.retain(|cell| !cells.contains(cell));
+        let mut of_pair = pick.clone();
+        of_pair.explains = cells;
+        let draft = mtu(model, &of_pair, &hypothesis);
+        let confidence = match draft.confidence {
+            Confidence::Certain => Confidence::Likely,
+            other => other,
+        };
+        drafts.push(Draft { confidence, ..draft });
+    }
+    (drafts, left)
+}
+
+/// Whether large packets are known to pass beside the place, so that it is no larger; and whether it is seen from more than one
+/// side, so that it is no smaller. Where other faults keep the cells around it dead, neither can be told.
+fn is_bounded(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -> bool {
+    let nodes = model.matrix.round().roster().nodes.len();
+    if nodes < 3 {
+        return true;
+    }
+    let passes = |is_near: &dyn Fn(NodeIndex, NodeIndex) -> bool| {
+        (0..model.judged.len()).map(CellIndex).any(|cell| {
+            let (Some(from), Some(to)) = model.nodes(cell) else {
+                return false;
+            };
+            from != to
+                && model.kind(cell) == ProbeKind::PathMtu
+                && model.observed(cell)
+                && model.symptom(cell).is_none()
+                && is_near(from, to)
+        })
+    };
+    match &hypothesis.scope {
+        Scope::Pair(a, b) => [(*a, *b), (*b, *a)].into_iter().all(|(end, other)| {
+            passes(&|from, to| (from == end || to == end) && from != other && to != other)
+        }),
+        Scope::Node(node) => {
+            let ends = pick.explains.iter().map(|cell| model.nodes(*cell));
+            let peers: BTreeSet<NodeIndex> = ends
+                .filter_map(|(from, to)| if from? == *node { to } else { from })
+                .filter(|peer| peer != node)
+                .collect();
+            peers.len() != 1 && passes(&|from, to| from != *node && to != *node)
+        }
+        Scope::Group(_) | Scope::OwnNode | Scope::OtherNodes | Scope::Cluster => true,
     }
 }
 
@@ -83,3 +173,7 @@ fn agreed(sizes: &[u32]) -> Option<u32> {
         .filter(|size| found_by(*size) >= 2 && found_by(*size) * 4 >= sizes.len());
     agreed.min()
 }
+
+#[cfg(test)]
+#[path = "mtu_tests.rs"]
+mod tests;

@@ -7,12 +7,12 @@ use mesh_proto::{MacAddress, NeighbourState, Plane, Reason, Where};
 
 use super::kernel::{link_to, mac_of, neighbour};
 use super::overlay::{against_if, is_dead};
-use super::place::node_name;
+use super::place::{list, node_name};
 use super::scene::Scene;
 use super::signature::{Case, Opinion, Proof};
 use crate::NodeIndex;
 use crate::localise::Family;
-use crate::round::CellIndex;
+use crate::round::{CellIndex, Target};
 
 /// `neighbour-stale`: a node sends what is for another to a hardware address that is not the other's.
 pub(super) fn neighbour_stale(scene: &Scene<'_>) -> Opinion {
@@ -36,23 +36,27 @@ pub(super) fn neighbour_stale(scene: &Scene<'_>) -> Opinion {
                 }) => {
                     let (from_name, to_name) = (node_name(scene.model, from), node_name(scene.model, to));
                     evidence.push((from, to, format!("{from_name}'s neighbour entry for {to_name} has {believed} ({state}), but {to_name}'s device has {theirs}.")));
-                    wrong.push((from, to, believed));
+                    wrong.push((from, to, believed, state));
                 }
                 None => {}
             }
         }
     }
-    // Several nodes that believe in the same other machine were told so by it; and where somebody answers, somebody is there.
+    // Several nodes that learned of the same other machine were told so by it; and where somebody answers, somebody is there.
+    // What was written by hand nobody told.
     let told = |to, believed| {
-        wrong
+        let learned = wrong
             .iter()
-            .filter(|(_, of, mac)| (*of, *mac) == (to, believed))
+            .filter(|(.., state)| *state != NeighbourState::Permanent);
+        learned
+            .filter(|(_, of, mac, _)| (*of, *mac) == (to, believed))
             .count()
     };
-    let alone = wrong
-        .iter()
-        .filter(|(from, to, believed)| told(*to, *believed) < 2 && !is_confirmed(scene, *from, *to));
-    let pairs: Vec<(NodeIndex, NodeIndex)> = alone.map(|(from, to, _)| (*from, *to)).collect();
+    let alone = wrong.iter().filter(|(from, to, believed, state)| {
+        let is_lie = *state != NeighbourState::Permanent && told(*to, *believed) >= 2;
+        !is_lie && !is_confirmed(scene, *from, *to)
+    });
+    let pairs: Vec<(NodeIndex, NodeIndex)> = alone.map(|(from, to, ..)| (*from, *to)).collect();
     let explained = scene
         .pick
         .explains
@@ -64,7 +68,7 @@ pub(super) fn neighbour_stale(scene: &Scene<'_>) -> Opinion {
     let explained = explained.count();
     if pairs.is_empty() || explained * 20 < scene.pick.explains.len() * 19 {
         return against_if(
-            right > 0,
+            right > 0 && wrong.is_empty(),
             "neighbour entries have the right hardware addresses".to_owned(),
         );
     }
@@ -117,13 +121,16 @@ pub(super) fn duplicate_address(scene: &Scene<'_>) -> Opinion {
     if let Some((node, mac, believers)) = impostor
         && scene.covers(&[node])
     {
+        let believers: Vec<_> = believers
+            .into_iter()
+            .map(|node| node_name(scene.model, node))
+            .collect();
         let (name, address) = (node_name(scene.model, node), scene.address(node, Plane::Host));
         let words = address.map(|address| address.to_string()).unwrap_or_default();
         return Case {
             proof: Proof::Shown,
             summary: format!("Another machine has the address of {name} ({words}): who talks to it gets one or the other."),
-            evidence: vec![format!("{words} is known at {mac} by {}, which is not {name}'s device.",
-                if believers == 1 { "one node".to_owned() } else { format!("{believers} nodes") })],
+            evidence: vec![format!("{words} is known at {mac}, which is not {name}'s device, by {}.", list(&believers))],
             advice: vec![
                 format!("On another node: arping -D -I DEVICE {words}; ip neigh show {words}"),
                 format!("Find {mac} at the switch (its vendor is in the first three bytes), and give that machine another address."),
@@ -136,7 +143,9 @@ pub(super) fn duplicate_address(scene: &Scene<'_>) -> Opinion {
         .pick
         .explains
         .iter()
-        .filter(|cell| scene.model.judged(**cell).seen() == Some(Reason::WrongResponder));
+        .filter(|cell| scene.model.judged(**cell).seen() == Some(Reason::WrongResponder))
+        // A service is answered from elsewhere by design; what is not translated back is no second machine.
+        .filter(|cell| matches!(scene.model.cell(**cell).target, Target::Agent(_)));
     let mut addresses: BTreeMap<IpAddr, (usize, CellIndex)> = BTreeMap::new();
     for cell in wrong {
         if let Some(address) = scene.model.cell(*cell).address {
@@ -208,22 +217,23 @@ fn answers(scene: &Scene<'_>, from: NodeIndex, to: NodeIndex) -> bool {
 }
 
 /// A node whose address others know at another machine's device, where somebody answers or several agree: the node, that
-/// device, how many believe it.
-fn impostors(scene: &Scene<'_>) -> Option<(NodeIndex, MacAddress, usize)> {
-    let mut believers: BTreeMap<(NodeIndex, MacAddress), (usize, bool)> = BTreeMap::new();
+/// device, who believes it.
+fn impostors(scene: &Scene<'_>) -> Option<(NodeIndex, MacAddress, Vec<NodeIndex>)> {
+    let mut believers: BTreeMap<(NodeIndex, MacAddress), (Vec<NodeIndex>, bool)> = BTreeMap::new();
     for to in scene.nodes() {
         for from in scene.nodes().filter(|from| *from != to) {
             if let Some(Entry::Wrong { believed, state, .. }) = entry(scene, from, to)
                 && state != NeighbourState::Permanent
             {
                 let of = believers.entry((to, believed)).or_default();
-                *of = (of.0 + 1, of.1 || is_confirmed(scene, from, to));
+                of.0.push(from);
+                of.1 |= is_confirmed(scene, from, to);
             }
         }
     }
     let believed = believers
         .into_iter()
-        .filter(|(_, (count, answered))| *count >= 2 || *answered);
-    let ((node, mac), (count, _)) = believed.max_by_key(|(_, (count, _))| *count)?;
-    Some((node, mac, count))
+        .filter(|(_, (who, answered))| who.len() >= 2 || *answered);
+    let ((node, mac), (who, _)) = believed.max_by_key(|(_, (who, _))| who.len())?;
+    Some((node, mac, who))
 }

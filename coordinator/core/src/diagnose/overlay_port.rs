@@ -1,16 +1,16 @@
 //! `overlay-port-blocked`: what encapsulates pod packets is dropped or rejected at a node.
 
-use mesh_proto::{Direction, HostFacts, OverlayKind, Plane, Where};
+use mesh_proto::{Direction, HostFacts, OverlayKind, Plane, Protocol, Where};
 
 use super::icmp_error::{Meaning, meaning};
-use super::kernel::{Way, host_stop, route_to, rules_are_known, tunnel};
+use super::kernel::{Way, host_stop, port, route_to, rules_are_known, tunnel};
 use super::overlay::{is_overlay, kind, knocks, refusals, usual_port};
 use super::place::{in_words, node_name, where_to_look};
 use super::scene::Scene;
 use super::signature::{Case, Opinion, Proof};
 use crate::NodeIndex;
 use crate::localise::{Family, Scope};
-use crate::netfilter::IpProtocol;
+use crate::netfilter::{IpProtocol, Stop};
 
 /// `overlay-port-blocked`: the encapsulation's port is dropped or rejected at a node.
 pub(super) fn port_blocked(scene: &Scene<'_>) -> Opinion {
@@ -87,8 +87,11 @@ fn by_rules(scene: &Scene<'_>) -> Option<Case> {
 
 /// A datagram to the port was answered by an ICMP error that says so.
 fn by_knocks(scene: &Scene<'_>) -> Option<Case> {
-    let prohibited =
-        |node: &NodeIndex| knocks(scene, *node).any(|icmp| meaning(&icmp) == Meaning::Prohibited);
+    // Who asks may be kept from sending by its own kernel.
+    let prohibited = |node: &NodeIndex| {
+        let of_node = |from| scene.node_of(from).is_none_or(|of| of == *node);
+        knocks(scene, *node).any(|icmp| meaning(&icmp) == Meaning::Prohibited && of_node(icmp.from))
+    };
     let rejected: Vec<NodeIndex> = scene.suspects().into_iter().filter(prohibited).collect();
     if rejected.is_empty() || !scene.covers(&rejected) {
         return None;
@@ -190,6 +193,14 @@ fn blocking_rules(scene: &Scene<'_>) -> Vec<Blocked> {
             let (Some(Some(stop)), true) = (stops.first(), stops.iter().all(Option::is_some)) else {
                 continue;
             };
+            // What refuses all that is sent is no matter of the overlay.
+            if way == Way::Out
+                && peers
+                    .first()
+                    .is_some_and(|peer| stops_all(scene, node, *peer, stop))
+            {
+                continue;
+            }
             found.push(Blocked {
                 node,
                 way,
@@ -200,6 +211,17 @@ fn blocking_rules(scene: &Scene<'_>) -> Vec<Blocked> {
         }
     }
     found
+}
+
+/// Whether a rule stops whatever a node sends to another.
+fn stops_all(scene: &Scene<'_>, node: NodeIndex, peer: NodeIndex, stop: &Stop<'_>) -> bool {
+    let Some(towards) = scene.address(peer, Plane::Host) else {
+        return false;
+    };
+    Protocol::ALL.iter().all(|protocol| {
+        let packet = (IpProtocol::of(*protocol, towards), port(scene, *protocol));
+        host_stop(scene, node, peer, packet, Way::Out).is_some_and(|other| other.words() == stop.words())
+    })
 }
 
 fn direction_of(blocked: &[Blocked]) -> Option<Direction> {

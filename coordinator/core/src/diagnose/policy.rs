@@ -3,7 +3,7 @@
 use mesh_proto::{Backend, Direction, HostFacts, NodeName, Plane, Reason, Where};
 
 use super::forwarding::{is_of_pods, stops};
-use super::kernel::{first, link_to, port};
+use super::kernel::{Way, first, host_stop, link_to, port};
 use super::place::{in_words, node_name, where_to_look};
 use super::scene::Scene;
 use super::signature::{Case, Opinion, Proof};
@@ -76,8 +76,13 @@ pub(super) fn iptables_split(scene: &Scene<'_>) -> Opinion {
         let Some(facts) = scene.host(node).filter(|facts| is_split(facts)) else {
             continue;
         };
-        let mut found = stops(scene, node);
-        found.extend(to_own_node(scene, node, facts));
+        // What is not forwarded, no rule for forwarding stops.
+        let found = if scene.hypothesis.family == Family::Wire {
+            own_stops(scene, node)
+        } else {
+            let own = to_own_node(scene, node, facts);
+            stops(scene, node).into_iter().chain(own).collect()
+        };
         let Some(stop) = found
             .into_iter()
             .filter(|stop| is_of_stale_backend(facts, stop))
@@ -109,6 +114,21 @@ pub(super) fn iptables_split(scene: &Scene<'_>) -> Opinion {
         place: Where { direction: None, ..place },
     }
     .into()
+}
+
+/// What stops packets between a node's own address and another's.
+fn own_stops<'a>(scene: &Scene<'a>, node: NodeIndex) -> Vec<Stop<'a>> {
+    let tcp = mesh_proto::Protocol::Tcp;
+    let peers = scene.peers(node).into_iter().take(1);
+    let tries = peers.flat_map(|peer| [Way::In, Way::Out].map(|way| (peer, way)));
+    let stops = tries.filter_map(|(peer, way)| {
+        let packet = (
+            IpProtocol::of(tcp, scene.address(node, Plane::Host)?),
+            port(scene, tcp),
+        );
+        host_stop(scene, node, peer, packet, way)
+    });
+    stops.collect()
 }
 
 /// What stops packets of a node's own pod to the node itself.

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use mesh_proto::{Plane, Protocol, Where};
 
 use super::asked::Asked;
-use super::forwarding::stops;
+use super::forwarding::stops_of;
 use super::kernel::{Way, host_stop, port};
 use super::place::{in_words, where_to_look};
 use super::policy::is_of_policy;
 use super::scene::Scene;
 use super::signature::{Case, Opinion, Proof};
 use crate::NodeIndex;
-use crate::localise::{Filter, Hypothesis, Model, Pick, Scope, protocol_of};
+use crate::localise::{Filter, Hypothesis, Model, Pick, Scope, Symptom, protocol_of};
 use crate::netfilter::{IpProtocol, Stop};
 use crate::round::{CellIndex, Target};
 
@@ -26,7 +26,13 @@ pub(super) fn protocol_filtered(scene: &Scene<'_>) -> Opinion {
     let of_protocol = cells
         .filter(|cell| protocol_of(scene.model.kind(**cell)) == protocol)
         .count();
-    if of_protocol < 2 || spares(scene) || !others_pass(scene.model, scene.pick, scene.hypothesis) {
+    // What comes through late or in part is not dropped.
+    let is_dropped = scene.pick.symptom == Symptom::Dead;
+    if !is_dropped
+        || of_protocol < 2
+        || spares(scene)
+        || !others_pass(scene.model, scene.pick, scene.hypothesis)
+    {
         return Opinion::Elsewhere;
     }
     let (place, at) = whereabouts(scene);
@@ -75,21 +81,35 @@ pub(super) fn whereabouts(scene: &Scene<'_>) -> (Where, String) {
     (place, format!("{whom}, asked at {from}"))
 }
 
-/// Rules of the suspects that stop this protocol, one for each.
+/// Rules of the suspects that stop this protocol and not the others as well, one for each.
 fn rules<'a>(scene: &Scene<'a>, protocol: Protocol) -> Vec<(NodeIndex, Stop<'a>)> {
     let mut rules = Vec::new();
     for node in scene.suspects() {
-        let others = scene.others(node);
-        let towards = scene.address(node, Plane::Host);
-        let mut found = stops(scene, node);
-        if let (Some(peer), Some(towards)) = (others.first(), towards) {
-            let packet = (IpProtocol::of(protocol, towards), port(scene, protocol));
-            let ways = [Way::In, Way::Out].into_iter();
-            found.extend(ways.filter_map(|way| host_stop(scene, node, *peer, packet, way)));
-        }
-        rules.extend(found.into_iter().find(|stop| stop.sure).map(|stop| (node, stop)));
+        let others = Protocol::ALL.iter().filter(|other| **other != protocol);
+        let of_others: Vec<Vec<String>> = others
+            .map(|other| found_at(scene, node, *other).iter().map(Stop::words).collect())
+            .collect();
+        let stops_all = |stop: &Stop<'_>| of_others.iter().all(|words| words.contains(&stop.words()));
+        let found = found_at(scene, node, protocol).into_iter();
+        rules.extend(
+            found
+                .filter(|stop| stop.sure)
+                .find(|stop| !stops_all(stop))
+                .map(|stop| (node, stop)),
+        );
     }
     rules
+}
+
+/// What stops a protocol at a node, between its pods and others, or the node itself and others.
+fn found_at<'a>(scene: &Scene<'a>, node: NodeIndex, protocol: Protocol) -> Vec<Stop<'a>> {
+    let mut found = stops_of(scene, node, &[protocol]);
+    if let (Some(peer), Some(towards)) = (scene.others(node).first(), scene.address(node, Plane::Host)) {
+        let packet = (IpProtocol::of(protocol, towards), port(scene, protocol));
+        let ways = [Way::In, Way::Out].into_iter();
+        found.extend(ways.filter_map(|way| host_stop(scene, node, *peer, packet, way)));
+    }
+    found
 }
 
 /// Whether the protocol is well somewhere at the place. Where the place is between nodes or at one, a service says nothing: by

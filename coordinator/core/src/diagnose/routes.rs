@@ -1,5 +1,7 @@
 //! The way of pod packets between nodes: routes that are missing, lead in a circle, or through a network that drops them.
 
+use std::net::IpAddr;
+
 use mesh_proto::{Plane, Reason, Where};
 
 use super::forwarding::{is_of_pods, stops};
@@ -38,9 +40,8 @@ pub(super) fn pod_routes_missing(scene: &Scene<'_>) -> Opinion {
         }
     }
     let between = |cell| match scene.model.nodes(cell) {
-        (Some(from), Some(to)) if from != to => {
-            missing.contains(&(from, to)) || missing.contains(&(to, from))
-        }
+        // Inside a node no route to another's pods matters.
+        (Some(from), Some(to)) => missing.contains(&(from, to)) || missing.contains(&(to, from)),
         _ => true,
     };
     let explained = scene.pick.explains.iter().filter(|cell| between(**cell)).count();
@@ -191,7 +192,11 @@ pub(super) fn routing_loop(scene: &Scene<'_>) -> Opinion {
     });
     let circles: Vec<Vec<std::net::IpAddr>> = circles.collect();
     let by_reason = scene.seen(Reason::TtlExceeded);
-    if exceeded.is_empty() && by_reason == 0 {
+    if let Some(case) = by_routes(scene) {
+        return case.into();
+    }
+    let walked = scene.pair().is_some() && !circles.is_empty() && is_of_pods(scene);
+    if exceeded.is_empty() && by_reason == 0 && !walked {
         return Opinion::Elsewhere;
     }
     let mut members: Vec<NodeIndex> = circles
@@ -203,10 +208,13 @@ pub(super) fn routing_loop(scene: &Scene<'_>) -> Opinion {
     members.sort_unstable();
     members.dedup();
     let mut place = scene.place.clone();
-    if let ([a, b], true) = (members.as_slice(), scene.covers(&members)) {
+    if let [a, b] = members.as_slice() {
         place.nodes = Vec::new();
         place.pairs = vec![(node_name(scene.model, *a), node_name(scene.model, *b))];
-    } else if let ([one], true) = (members.as_slice(), scene.covers(&members)) {
+    } else if let ([one], true) = (
+        members.as_slice(),
+        scene.pair().is_none() && scene.covers(&members),
+    ) {
         place = scene.narrowed(&[*one]);
     }
     let mut evidence: Vec<String> = circles
@@ -226,27 +234,78 @@ pub(super) fn routing_loop(scene: &Scene<'_>) -> Opinion {
             icmp.kind, icmp.code, icmp.from
         ));
     }
+    circling(place, evidence).into()
+}
+
+fn circling(place: Where, evidence: Vec<String>) -> Case {
     Case {
         proof: Proof::Shown,
         summary: format!("Packets circle until their TTL ends: {}.", in_words(&place)),
         evidence,
-        advice: vec![format!("{}: ip route get ADDRESS, hop by hop; one of them sends back where it came from. Restart the CNI's pods there, or remove the wrong route.", where_to_look(&place))],
-        place: Where { direction: None, ..place },
+        advice: vec![format!(
+            "{}: ip route get ADDRESS, hop by hop; one of them sends back where it came from. Restart the CNI's pods there, or remove the wrong route.",
+            where_to_look(&place)
+        )],
+        place: Where {
+            direction: None,
+            ..place
+        },
     }
-    .into()
 }
 
-/// Hops that answer at more than one distance.
-fn circle(hops: &[mesh_proto::Hop]) -> Option<Vec<std::net::IpAddr>> {
-    let mut seen = Vec::new();
-    let mut again = Vec::new();
-    for from in hops.iter().filter_map(|hop| passed_on(hop.answer)) {
-        if seen.contains(&from) {
-            if !again.contains(&from) {
-                again.push(from);
-            }
+/// Two nodes whose routes send what is for a third's pods to each other. Errors are rate-limited, and none may have come.
+fn by_routes(scene: &Scene<'_>) -> Option<Case> {
+    if !is_of_pods(scene) || scene.hypothesis.filter.protocol.is_some() {
+        return None;
+    }
+    let next = |node: NodeIndex, to: IpAddr| scene.node_of(route_to(scene.host(node)?, to)?.gateway?);
+    let circle_towards = |to: NodeIndex, from: NodeIndex| {
+        let pod = scene.address(to, Plane::Pod)?;
+        let first = next(from, pod).filter(|first| *first != to && *first != from)?;
+        let second = next(first, pod)?;
+        // It may lead into the circle or be a part of it.
+        let (a, b) = if next(second, pod)? == first {
+            (first, second)
         } else {
-            seen.push(from);
+            return None;
+        };
+        (a != b && a != to && b != to).then_some((a.min(b), a.max(b), pod))
+    };
+    let mut circles = Vec::new();
+    for cell in &scene.pick.explains {
+        let (Some(from), Some(to)) = scene.model.nodes(*cell) else {
+            continue;
+        };
+        circles.push(circle_towards(to, from).or_else(|| circle_towards(from, to))?);
+    }
+    let (a, b, pod) = *circles.first()?;
+    if circles.iter().any(|(x, y, _)| (*x, *y) != (a, b)) {
+        return None;
+    }
+    let (first, second) = (node_name(scene.model, a), node_name(scene.model, b));
+    let evidence = format!(
+        "The routes of {first} send what is for {pod} to {second}, and those of {second} to {first}."
+    );
+    let place = Where {
+        nodes: Vec::new(),
+        pairs: vec![(first, second)],
+        ..scene.place.clone()
+    };
+    Some(circling(place, vec![evidence]))
+}
+
+/// Hops that answer at more than one distance, with others between.
+fn circle(hops: &[mesh_proto::Hop]) -> Option<Vec<IpAddr>> {
+    let mut first: Vec<(u8, IpAddr)> = Vec::new();
+    let mut again = Vec::new();
+    for hop in hops {
+        let Some(from) = passed_on(hop.answer) else {
+            continue;
+        };
+        match first.iter().find(|(_, seen)| *seen == from) {
+            Some((ttl, _)) if hop.ttl >= ttl + 2 && !again.contains(&from) => again.push(from),
+            Some(_) => {}
+            None => first.push((hop.ttl, from)),
         }
     }
     (!again.is_empty()).then_some(again)

@@ -1,9 +1,10 @@
 //! What signatures look at: a place that is at fault, the cells that it explains, what their kernels say, and what the
 //! second look brought.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use mesh_proto::{Ask, HopAnswer, HostFacts, IcmpError, Plane, Reason, Seen, Where};
+use mesh_proto::{Ask, HopAnswer, HostFacts, IcmpError, NodeName, Plane, Reason, Seen, Where};
 
 use super::direction;
 use super::evidence::icmp;
@@ -11,7 +12,7 @@ use super::icmp_error::{Meaning, meaning};
 use super::place::{node_name, place};
 use crate::localise::{Hypothesis, Init, Model, Pick, Scope};
 use crate::netfilter::Stop;
-use crate::round::CellIndex;
+use crate::round::{CellIndex, Target};
 use crate::{Cluster, NodeIndex, Roster};
 
 /// One place, and everything known about it.
@@ -180,25 +181,52 @@ impl<'a> Scene<'a> {
         })
     }
 
-    /// Whether what was shown at these nodes accounts for the cells: each of them touches one.
+    /// Whether what was shown at these nodes accounts for the cells: each of them touches one. What asks a service may go by
+    /// any node, and counts only where nothing else does.
     pub(super) fn covers(&self, nodes: &[NodeIndex]) -> bool {
         let mut known = 0_usize;
         let mut touching = 0_usize;
         for cell in &self.pick.explains {
-            let (from, to) = self.model.nodes(*cell);
-            // What asks a service may go by any node.
-            let (Some(from), Some(to)) = (from, to) else {
+            let (Some(from), Some(to)) = self.model.nodes(*cell) else {
                 continue;
             };
             known += 1;
             touching += usize::from(nodes.contains(&from) || nodes.contains(&to));
         }
+        if known == 0 {
+            known = self.pick.explains.len();
+            let cells = self.pick.explains.iter();
+            touching = cells.filter(|cell| self.must_touch(**cell, nodes)).count();
+        }
         touching * 20 >= known * 19
+    }
+
+    /// Whether a cell that asks a service cannot go past these nodes: the client is there, the node that it asks, or all that
+    /// may answer.
+    fn must_touch(&self, cell: CellIndex, nodes: &[NodeIndex]) -> bool {
+        let roster = self.roster();
+        let is_there = |name: &NodeName| roster.node_index(name).is_some_and(|node| nodes.contains(&node));
+        let target = &self.model.cell(cell).target;
+        let asked = match target {
+            Target::NodePort { node, .. } => is_there(node),
+            Target::DnsEndpoint(number) => {
+                let dns = self.cluster().dns.as_ref();
+                dns.and_then(|dns| dns.endpoints.get(*number))
+                    .is_some_and(|endpoint| is_there(&endpoint.node))
+            }
+            _ => false,
+        };
+        let behind = self.model.matrix.round().nodes_behind(target);
+        asked
+            || self.model.nodes(cell).0.is_some_and(|from| nodes.contains(&from))
+            || !behind.is_empty() && behind.into_iter().all(is_there)
     }
 
     /// The place, where the nodes at fault are known more closely than the cells alone tell.
     pub(super) fn narrowed(&self, nodes: &[NodeIndex]) -> Where {
         let mut place = self.place.clone();
+        // A node that is named for several reasons is one.
+        let nodes: BTreeSet<NodeIndex> = nodes.iter().copied().collect();
         let all = self.roster().nodes.len();
         let narrow = match &self.hypothesis.scope {
             // Of the two ends the one that has it.

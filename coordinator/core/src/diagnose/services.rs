@@ -9,7 +9,7 @@ use super::asked::Asked;
 use super::evidence::icmp;
 use super::kernel::{backends, first, masquerades};
 use super::overlay::against_if;
-use super::place::{in_words, node_name};
+use super::place::{in_words, list, node_name};
 use super::scene::Scene;
 use super::signature::{Case, Opinion, Proof};
 use crate::localise::{Family, Filter, Hypothesis, Scope};
@@ -161,12 +161,18 @@ fn rejections(scene: &Scene<'_>, asked: Asked) -> Vec<String> {
 }
 
 /// ICMP port unreachable, by the client's own node. Such errors are rate-limited, so some cells may have seen none; but none
-/// may have seen anything else.
+/// may have been answered otherwise.
 fn refused_with_icmp(scene: &Scene<'_>) -> bool {
     let rejected = |cell: &CellIndex| {
         scene.model.judged(*cell).seen() == Some(Reason::Refused) && icmp(scene.model, *cell).is_some()
     };
-    let silent = |cell: &CellIndex| scene.model.judged(*cell).seen() == Some(Reason::Timeout);
+    // Who cannot send at all was not answered by anybody.
+    let silent = |cell: &CellIndex| {
+        matches!(
+            scene.model.judged(*cell).seen(),
+            Some(Reason::Timeout | Reason::LocalError | Reason::HostUnreachable | Reason::NetUnreachable)
+        )
+    };
     // A resolver library keeps to itself how its name servers failed.
     let by_resolver = |cell: &CellIndex| {
         matches!(
@@ -353,6 +359,9 @@ pub(super) fn direct_tries(scene: &Scene<'_>, addresses: &[IpAddr]) -> Vec<(IpAd
 
 /// `masquerade-missing`: the source is not translated where answers would go another way else.
 pub(super) fn masquerade_missing(scene: &Scene<'_>) -> Opinion {
+    if let Some(case) = hairpin(scene) {
+        return case.into();
+    }
     if !matches!(scene.hypothesis.family, Family::NodePort(_) | Family::AnyNodePort) {
         return Opinion::Elsewhere;
     }
@@ -417,6 +426,57 @@ pub(super) fn masquerade_missing(scene: &Scene<'_>) -> Opinion {
     .into()
 }
 
+/// A pod that asks a service and is sent to a pod of its own bridge is answered by that pod itself, past the rules that would
+/// translate the answer back.
+fn hairpin(scene: &Scene<'_>) -> Option<Case> {
+    const SYSCTL: &str = "net.bridge.bridge-nf-call-iptables";
+    let round = scene.model.matrix.round();
+    let mut nodes: Vec<NodeIndex> = Vec::new();
+    let mut answered = 0_usize;
+    for cell in &scene.pick.explains {
+        let from = scene.model.nodes(*cell).0?;
+        let behind = round.nodes_behind(&scene.model.cell(*cell).target);
+        let is_own = behind
+            .iter()
+            .any(|name| scene.roster().node_index(name) == Some(from));
+        if scene.model.plane_from(*cell) != Some(Plane::Pod) || !is_own {
+            return None;
+        }
+        answered += usize::from(scene.model.judged(*cell).seen() == Some(Reason::WrongResponder));
+        nodes.push(from);
+    }
+    nodes.sort_unstable();
+    nodes.dedup();
+    if answered == 0 {
+        return None;
+    }
+    let is_off = |node: &NodeIndex| {
+        let facts = scene.host(*node);
+        facts.and_then(|facts| facts.sysctl(SYSCTL)) == Some("0")
+    };
+    let off = nodes.iter().all(is_off);
+    let names: Vec<_> = nodes.iter().map(|node| node_name(scene.model, *node)).collect();
+    let at = list(&names);
+    let told = off
+        .then(|| format!("{SYSCTL} = 0 on {at}: what goes between pods of one bridge bypasses the rules."));
+    Some(Case {
+        proof: if off { Proof::Shown } else { Proof::Likely },
+        summary: format!("Pods of {at} that ask a service are answered by a pod of the same node under its own address: the answer is not translated back."),
+        evidence: told.into_iter().collect(),
+        advice: vec![
+            format!("On {at}: modprobe br_netfilter; sysctl -w {SYSCTL}=1 net.bridge.bridge-nf-call-ip6tables=1"),
+            "Where pods ask services of their own node, the CNI's bridge needs hairpin mode, and kube-proxy must masquerade what comes back to its sender.".to_owned(),
+        ],
+        place: Where {
+            nodes: names,
+            pairs: Vec::new(),
+            plane: Some(Plane::Pod),
+            direction: None,
+            ..scene.place.clone()
+        },
+    })
+}
+
 /// With a capital at the beginning.
 pub(super) fn capital(words: &str) -> String {
     let mut characters = words.chars();
@@ -425,3 +485,7 @@ pub(super) fn capital(words: &str) -> String {
         None => String::new(),
     }
 }
+
+#[cfg(test)]
+#[path = "services_tests.rs"]
+mod tests;

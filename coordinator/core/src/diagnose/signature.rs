@@ -57,8 +57,28 @@ impl From<Case> for Opinion {
     }
 }
 
-/// Names a place's cause: the strongest case; what is as strong makes it doubtful and is named beside it.
-pub(super) fn name(scene: &Scene<'_>, signatures: &[&[Signature]]) -> Draft {
+/// Causes that a kernel tells of by a setting, an entry or a rule of its own, so that two of them at one place are two faults.
+const SAID_BY_KERNELS: [Cause; 15] = [
+    Cause::ReversePathFilter,
+    Cause::RoutingLoop,
+    Cause::ConntrackFull,
+    Cause::LocalEgressBlocked,
+    Cause::NeighbourStale,
+    Cause::IptablesSplit,
+    Cause::IpForwardOff,
+    Cause::PolicyBlocked,
+    Cause::ForwardRejected,
+    Cause::ForwardDropped,
+    Cause::PodRoutesMissing,
+    Cause::OverlayDeviceDown,
+    Cause::OverlayPortMismatch,
+    Cause::OverlayPeerStale,
+    Cause::OverlayPortBlocked,
+];
+
+/// Names a place's cause: the strongest case; what is as strong makes it doubtful and is named beside it. What kernels say of
+/// another fault at the same place is a finding beside it, with a half of the cells: each of the two alone would look so.
+pub(super) fn name(scene: &Scene<'_>, signatures: &[&[Signature]]) -> Vec<Draft> {
     let mut cases: Vec<(Cause, Case)> = Vec::new();
     let mut ruled_out = Vec::new();
     for Signature { cause, opinion } in signatures.iter().copied().flatten() {
@@ -72,17 +92,20 @@ pub(super) fn name(scene: &Scene<'_>, signatures: &[&[Signature]]) -> Draft {
     cases.sort_by_key(|(_, case)| std::cmp::Reverse(case.proof));
     let mut cases = cases.into_iter();
     let Some((cause, best)) = cases.next() else {
-        return Draft {
+        return vec![Draft {
             ruled_out,
             ..unknown::unknown(scene)
-        };
+        }];
     };
-    let rivals: Vec<Cause> = cases
-        .filter(|(other, rival)| rival.proof == best.proof && *other != cause)
-        .map(|(other, _)| other)
-        .collect();
+    let rivals = cases.filter(|(other, rival)| rival.proof == best.proof && *other != cause);
+    let (beside, rivals): (Vec<_>, Vec<_>) = rivals.partition(|(other, rival)| {
+        best.proof == Proof::Shown
+            && [cause, *other].iter().all(|of| SAID_BY_KERNELS.contains(of))
+            && !rival.evidence.iter().any(|words| best.evidence.contains(words))
+    });
+    let rivals: Vec<Cause> = rivals.into_iter().map(|(other, _)| other).collect();
     let confidence = match best.proof {
-        Proof::Shown if rivals.is_empty() => Confidence::Certain,
+        Proof::Shown if rivals.is_empty() && beside.is_empty() => Confidence::Certain,
         Proof::Shown => Confidence::Likely,
         Proof::Likely if rivals.is_empty() => Confidence::Likely,
         Proof::Likely | Proof::Fits => Confidence::Possible,
@@ -94,7 +117,7 @@ pub(super) fn name(scene: &Scene<'_>, signatures: &[&[Signature]]) -> Draft {
         words.push(format!("It looks the same as {}.", names.join(", ")));
     }
     words.extend(evidence(scene.model, &scene.pick.explains));
-    Draft {
+    let first = Draft {
         cause,
         place: best.place,
         confidence,
@@ -103,8 +126,40 @@ pub(super) fn name(scene: &Scene<'_>, signatures: &[&[Signature]]) -> Draft {
         advice: best.advice,
         ruled_out,
         shown: best.proof == Proof::Shown,
+        at_no_place: false,
         explains: scene.pick.explains.clone(),
+    };
+    with_those_beside(first, beside)
+}
+
+/// The finding, and one for each of the other faults at its place, so far as there are cells for them.
+fn with_those_beside(mut first: Draft, beside: Vec<(Cause, Case)>) -> Vec<Draft> {
+    let mut drafts = Vec::new();
+    for (cause, case) in beside {
+        let half = first.explains.len() / 2;
+        if half == 0 {
+            break;
+        }
+        let mut evidence = case.evidence;
+        evidence.push(format!(
+            "{} was shown there too, and each of the two alone would look so.",
+            first.cause
+        ));
+        first.evidence.push(format!(
+            "{cause} was shown there too, and each of the two alone would look so."
+        ));
+        drafts.push(Draft {
+            cause,
+            place: case.place,
+            summary: case.summary,
+            evidence,
+            advice: case.advice,
+            explains: first.explains.split_off(first.explains.len() - half),
+            ..first.clone()
+        });
     }
+    drafts.insert(0, first);
+    drafts
 }
 
 #[cfg(test)]

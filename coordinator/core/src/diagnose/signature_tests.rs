@@ -298,3 +298,18 @@ fn without_a_kernels_word_the_answer_to_a_knock_tells() {
 fn nothing_is_asked_where_all_is_well() {
     assert!(World::healthy(4).matrix().second_look().is_empty());
 }
+
+#[test]
+fn rules_of_both_directions_at_most_nodes_are_of_those_nodes_and_not_of_all() {
+    let at_blocked: Dead = |trip| trip.overlaid();
+    let finding = found(4, at_blocked, |facts| {
+        for node in [0, 1, 3] {
+            for chain in ["INPUT", "OUTPUT"] {
+                let rule = format!("{chain} udp dport 8472 drop");
+                insert(&mut facts[node], chain, &overlay_port(), Action::Drop, &rule);
+            }
+        }
+    });
+    assert_eq!(finding.cause, Cause::OverlayPortBlocked);
+    assert_eq!(finding.place.nodes.len(), 3, "{finding:#?}");
+}

@@ -1,12 +1,14 @@
 //! A run in which many agents did not get the CPU that they needed: what timed out in it may have timed out at them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use mesh_proto::{AgentIndex, Cause, CellState, Confidence, Reason, Where};
 
 use super::Draft;
+use crate::NodeIndex;
 use crate::judge::starved;
 use crate::localise::Model;
+use crate::round::{CellIndex, Target};
 
 /// A considerable share of agents: one in so many.
 const ONE_IN: usize = 5;
@@ -54,14 +56,51 @@ fn agents(model: &Model<'_>) -> (usize, usize) {
     })
 }
 
+/// Whether all that a draft is about came through, late or in part, and nothing says more than that: at no place, or while most
+/// cells of the kind there are whole.
 fn is_only_late(model: &Model<'_>, draft: &Draft) -> bool {
-    let nowhere =
-        draft.place.nodes.is_empty() && draft.place.pairs.is_empty() && draft.cause == Cause::Unknown;
-    nowhere
-        && draft
-            .explains
-            .iter()
-            .all(|cell| model.judged(*cell).state == CellState::Degraded)
+    let is_share = matches!(
+        draft.cause,
+        Cause::Unknown | Cause::Slow | Cause::RandomLoss | Cause::FlowLoss
+    );
+    let is_late = |cell: &CellIndex| model.judged(*cell).state == CellState::Degraded;
+    is_share
+        && !draft.shown
+        && draft.explains.iter().all(is_late)
+        && (is_nowhere(draft) || is_sporadic(model, draft))
+}
+
+fn is_nowhere(draft: &Draft) -> bool {
+    draft.place.nodes.is_empty() && draft.place.pairs.is_empty() && draft.cause == Cause::Unknown
+}
+
+/// Whether more cells of the same kinds, the same way at the same nodes, are whole. A slow machine or a lossy wire spares few
+/// of them.
+fn is_sporadic(model: &Model<'_>, draft: &Draft) -> bool {
+    let roster = model.matrix.round().roster();
+    let pairs = draft.place.pairs.iter().flat_map(|(from, to)| [from, to]);
+    let names = draft.place.nodes.iter().chain(pairs);
+    let nodes: BTreeSet<NodeIndex> = names.filter_map(|name| roster.node_index(name)).collect();
+    let kind = |cell: CellIndex| {
+        let (from, to) = model.nodes(cell);
+        let target = &model.cell(cell).target;
+        let to = match target {
+            Target::NodePort { node, .. } => roster.node_index(node),
+            _ => to,
+        };
+        let is_there = |node: Option<NodeIndex>| node.is_some_and(|node| nodes.contains(&node));
+        (
+            model.kind(cell),
+            std::mem::discriminant(target),
+            is_there(from),
+            is_there(to),
+        )
+    };
+    let kinds: HashSet<_> = draft.explains.iter().map(|cell| kind(*cell)).collect();
+    let all = (0..model.judged.len()).map(CellIndex);
+    let whole =
+        all.filter(|cell| model.judged(*cell).state == CellState::Reachable && kinds.contains(&kind(*cell)));
+    whole.count() > draft.explains.len()
 }
 
 fn only_timed_out(model: &Model<'_>, draft: &Draft) -> bool {

@@ -216,6 +216,22 @@ fn where_many_agents_were_starved_no_filter_is_claimed_and_nothing_is_sure() {
 }
 
 #[test]
+fn a_few_late_cells_of_a_starved_run_are_no_finding_and_many_are() {
+    let slow_to_third = |share: usize| {
+        let mut world = World::with(6, move |trip| {
+            let is_late = trip.kind == ProbeKind::Tcp && trip.to == 2 && trip.crosses();
+            let is_hit = is_late
+                && (trip.from + 6 * trip.from_plane as usize + trip.to_plane as usize).is_multiple_of(share);
+            if is_hit { Fate::Loses(1) } else { Fate::Passes }
+        });
+        world.starved = vec![(4, Millis(2_000)), (5, Millis(2_000))];
+        world.run().findings.len()
+    };
+    assert_eq!(slow_to_third(1), 1);
+    assert_eq!(slow_to_third(4), 0);
+}
+
+#[test]
 fn a_refused_node_port_is_not_put_under_a_network_that_passes_nothing() {
     let mut world = World::with(5, |trip| dead_if(trip.overlaid()));
     let third = world.names[3].clone();

@@ -39,6 +39,7 @@ pub(super) fn unknown(scene: &Scene<'_>) -> Draft {
         advice,
         ruled_out: Vec::new(),
         shown: false,
+        at_no_place: false,
         explains: scene.pick.explains.clone(),
     }
 }

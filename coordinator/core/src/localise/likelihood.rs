@@ -118,7 +118,7 @@ impl Tries {
     }
 
     /// The chance that all came back, of a cell of which something did.
-    fn whole(self, shares: Shares) -> f64 {
+    pub(super) fn whole(self, shares: Shares) -> f64 {
         let shares = shares.bounded();
         let flow = (1.0 - shares.flows) * (1.0 - shares.packets).powi(exponent(self.first));
         let all_dead = shares.dead(self.first).powi(exponent(self.flows));

@@ -11,6 +11,7 @@ use super::hypothesis::Hypothesis;
 use super::likelihood::{Bin, Losing, Planned, Shares, Tries, best_fit, spares_enough};
 use super::model::Model;
 use super::symptom::protocol_of;
+use crate::NodeIndex;
 use crate::round::{CellIndex, Round};
 
 /// A place that loses a share of what crosses it.
@@ -237,7 +238,8 @@ fn fit(model: &Model<'_>, place: &Hypothesis, before: &[Shares]) -> Fit {
             }
     };
     Fit {
-        gain: if spares_enough(&bins, losing, share) {
+        gain: if spares_enough(&bins, losing, share) && !spares_a_peer(model, place, before, (losing, share))
+        {
             gain
         } else {
             f64::NEG_INFINITY
@@ -247,6 +249,28 @@ fn fit(model: &Model<'_>, place: &Hypothesis, before: &[Shares]) -> Fit {
         sample: bins.iter().map(sample).sum(),
         on_top: bins.iter().any(|bin| bin.before != Shares::default()),
     }
+}
+
+/// Whether a node that is said to lose loses nothing at all between it and one of the others, where that would be a wonder:
+/// then it is some pairs that lose, and not the node.
+fn spares_a_peer(model: &Model<'_>, place: &Hypothesis, before: &[Shares], loss: (Losing, f64)) -> bool {
+    /// As rare as one in three millions.
+    const WONDER: f64 = -15.0;
+    let Scope::Node(node) = place.scope else {
+        return false;
+    };
+    let nodes = model.matrix.round().roster().nodes.len();
+    let others = (0..nodes).map(NodeIndex).filter(|other| *other != node);
+    others.into_iter().any(|other| {
+        let pair = Hypothesis {
+            scope: Scope::Pair(node.min(other), node.max(other)),
+            ..place.clone()
+        };
+        let bins = bins(model, &pair, before);
+        let is_whole = |bin: &Bin| bin.tries.lost == 0;
+        let chance = |bin: &Bin| f64::from(bin.count) * bin.tries.whole(bin.before.and(loss.0, loss.1)).ln();
+        bins.iter().all(is_whole) && bins.iter().map(chance).sum::<f64>() < WONDER
+    })
 }
 
 /// Datagrams between agents that must cross a place; those that fared alike are counted together.
