@@ -6,7 +6,7 @@ mod matrix;
 
 use std::fmt::Write;
 
-use mesh_proto::{CellState, Report, Verdict};
+use mesh_proto::{Cause, CellState, Report, Verdict};
 use owo_colors::{OwoColorize, Style};
 
 use self::findings::{absent, finding};
@@ -114,6 +114,7 @@ fn troubled(out: &mut String, report: &Report, width: usize, shown: usize) {
     if more > 0 {
         let _ = writeln!(out, "\nAnd {}; -o wide shows all.", count(more, "more finding"));
     }
+    explain(out, report, width);
     if report.unexplained > 0 {
         let cells = count(report.unexplained as usize, "failed cell");
         let verb = if report.unexplained == 1 { "is" } else { "are" };
@@ -150,6 +151,24 @@ fn troubled(out: &mut String, report: &Report, width: usize, shown: usize) {
     for note in &report.notes {
         label(out, "Note", note, width);
     }
+}
+
+/// Where the causes above are explained. A single one is named, so that the command can be copied.
+fn explain(out: &mut String, report: &Report, width: usize) {
+    let mut causes: Vec<Cause> = report.findings.iter().map(|of| of.cause).collect();
+    causes.dedup();
+    let cause = match causes.as_slice() {
+        [] => return,
+        [one] => one.name(),
+        _ => "CAUSE",
+    };
+    out.push('\n');
+    wrap(
+        out,
+        "",
+        &format!("What it means and how to cure it: mesh lab explain {cause}"),
+        width,
+    );
 }
 
 /// A line that begins with what it is about.

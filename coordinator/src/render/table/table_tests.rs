@@ -80,6 +80,7 @@ fn trouble_comes_first_and_in_order() {
         "  Evidence  12 cells: no answer before the deadline",
         "            Counters of FORWARD grow on the node",
         "  To do     iptables -L FORWARD -v -n | head -n 3 # and so on, a command long enough not to fit into one line\n",
+        "\nWhat it means and how to cure it: mesh lab explain forward-dropped\n",
         "from \\ to",
         "Marks     . reachable, X failed",
         "Columns   p the node's pod network, h its own network",

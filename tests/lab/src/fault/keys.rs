@@ -48,6 +48,8 @@ pub(super) struct Nodes {
     pub(super) but: &'static [&'static str],
     /// Only nodes with such a pod.
     pub(super) home_of: Option<Role>,
+    /// That only where this key, which stands before it, has this word.
+    pub(super) home_when: Option<(&'static str, &'static str)>,
     pub(super) usual: Usual,
 }
 
@@ -68,6 +70,7 @@ impl Key {
             all: false,
             but: &[],
             home_of: None,
+            home_when: None,
             usual: Usual::At(1),
         };
         Self::new(name, says, Takes::Nodes(nodes))
@@ -165,6 +168,15 @@ impl Key {
         if let Takes::Nodes(nodes) = &mut self.takes {
             nodes.home_of = Some(role);
             nodes.usual = Usual::At(0);
+        }
+        self
+    }
+
+    /// Only nodes with such a pod where `key`, which stands before it, is this word.
+    pub(super) const fn home_if(mut self, role: Role, key: &'static str, word: &'static str) -> Self {
+        if let Takes::Nodes(nodes) = &mut self.takes {
+            nodes.home_of = Some(role);
+            nodes.home_when = Some((key, word));
         }
         self
     }

@@ -38,13 +38,20 @@ pub(super) const FAULTS: &[FaultKind] = &[
         needs: &[],
         takes: "iptables, or policy routing (CONFIG_IP_MULTIPLE_TABLES)",
         claims: &[Claim::Towards("the node's own sending")],
-        places: |site| site.at_nodes_or_pairs(None, None),
+        // One node refuses, whomever it refuses to send to: there stands the rule, and there it is mended.
+        places: |site| site.at_nodes(None, None),
         actions: |site| {
-            if site.has("peer") {
+            let mut actions = Vec::new();
+            if site.word("how") == "route" {
+                // Once, however many peers there are.
+                actions.extend(site.per_node(|view, node| vec![own_routes(view, node)]));
+            }
+            actions.extend(if site.has("peer") {
                 site.per_pair(|view, node, peer| refuse(site, view, node, Some(peer)))
             } else {
                 site.per_node(|view, node| refuse(site, view, node, None))
-            }
+            });
+            actions
         },
     },
     FaultKind {
@@ -79,23 +86,31 @@ pub(super) const FAULTS: &[FaultKind] = &[
     },
 ];
 
+/// What the node itself sends is looked up in a table of its own: what it forwards came in by another device than lo (Linux
+/// `net/ipv4/fib_rules.c`).
+fn own_routes(view: &Topology, node: &Node) -> Action {
+    let rule = format!("rule add pref {OWN_ROUTES} iif lo lookup {OWN_ROUTES}");
+    ip(view, node, &rule)
+}
+
+fn ip(view: &Topology, node: &Node, arguments: &str) -> Action {
+    let family = match view.family() {
+        IpFamily::V4 => "-4",
+        IpFamily::V6 => "-6",
+    };
+    tool(Space::of_node(node), "ip", &format!("{family} {arguments}"))
+}
+
 fn refuse(site: &Site<'_>, view: &Topology, node: &Node, peer: Option<&Node>) -> Vec<Action> {
     let space = Space::of_node(node);
     if site.word("how") == "route" {
         let kind = site.word("type");
         let to = peer.map_or_else(|| "default".to_owned(), |peer| peer.address.to_string());
-        let ip = |arguments: String| {
-            let family = match view.family() {
-                IpFamily::V4 => "-4",
-                IpFamily::V6 => "-6",
-            };
-            tool(space, "ip", &format!("{family} {arguments}"))
-        };
-        return vec![
-            // What the node forwards came in by another device than lo (Linux `net/ipv4/fib_rules.c`).
-            ip(format!("rule add pref {OWN_ROUTES} iif lo lookup {OWN_ROUTES}")),
-            ip(format!("route replace {kind} {to} table {OWN_ROUTES}")),
-        ];
+        return vec![ip(
+            view,
+            node,
+            &format!("route replace {kind} {to} table {OWN_ROUTES}"),
+        )];
     }
     let to = peer.map_or_else(
         || "! -o lo -m addrtype ! --dst-type LOCAL".to_owned(),

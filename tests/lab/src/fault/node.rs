@@ -8,7 +8,7 @@ use super::keys::Key;
 use super::{Action, FaultKind};
 use crate::cidr::IpFamily;
 use crate::space::Space;
-use crate::topology::{Node, Topology};
+use crate::topology::{Node, Role, Topology};
 use crate::wiring::{self, UPLINK};
 
 pub(super) const FAULTS: &[FaultKind] = &[
@@ -63,8 +63,10 @@ pub(super) const FAULTS: &[FaultKind] = &[
         meaning: "the node loses the first SYN, or the first DNS query, of each flow that comes to it from others; the second \
                   passes",
         keys: &[
-            Key::node("node", "the node").or_more(),
             Key::words("protocol", &["any", "tcp", "dns"], "whose flows"),
+            Key::node("node", "the node; to one without a DNS pod no queries come")
+                .home_if(Role::Dns, "protocol", "dns")
+                .or_more(),
         ],
         needs: &[],
         takes: "nftables with dynamic sets and connection tracking (CONFIG_NF_TABLES, CONFIG_NFT_CT)",

@@ -85,7 +85,11 @@ pub(super) const FAULTS: &[FaultKind] = &[
             ),
             Key::node("node", "where").or_all(),
         ],
-        needs: &[Need::When("how", "hairpin", &Need::Bridge)],
+        needs: &[
+            Need::When("how", "hairpin", &Need::Bridge),
+            Need::When("how", "node-port", &Need::AwayFromBackend),
+            Need::When("how", "hairpin", &Need::ServingPods),
+        ],
         takes: "what the lab's services are written with, and br_netfilter",
         claims: &[Claim::AtNodes("the masquerading")],
         places: |site| site.at_nodes(None, None),

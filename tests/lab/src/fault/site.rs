@@ -145,8 +145,13 @@ impl<'a> Site<'a> {
 
     /// As [`Site::at_nodes`], or, where some peers are named, at each pair.
     pub(super) fn at_nodes_or_pairs(&self, plane: Option<Plane>, direction: Option<Direction>) -> Vec<Place> {
-        let (all, peers) = (self.topology.nodes.len(), self.nodes("peer").len());
-        let are_all = all > 2 && peers + self.nodes("node").len() == all;
+        let (all, peers, nodes) = (
+            self.topology.nodes.len(),
+            self.nodes("peer").len(),
+            self.nodes("node").len(),
+        );
+        // Of several nodes the pairs among themselves are spared.
+        let are_all = all > 2 && nodes == 1 && peers + 1 == all;
         if !self.names_peers() || are_all {
             return self.at_nodes(plane, direction);
         }

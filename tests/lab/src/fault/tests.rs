@@ -188,13 +188,19 @@ fn places_say_where_mesh_should_look() {
         ("one-way-loss:from=node-1+node-2+node-3,to=node-4", "4 ingress"),
         ("reverse-path-filter:peer=node-1", "2"),
         ("random-loss:peer=node-1", "2>1"),
+        ("random-loss:peer=node-1+node-3+node-4", "2"),
+        (
+            "random-loss:node=node-1+node-2,peer=node-3+node-4",
+            "1>3 1>4 2>3 2>4",
+        ),
         ("mtu-blackhole:direction=ingress", "2 ingress"),
         ("mtu-blackhole:how=icmp-filtered", "2 pod egress"),
         ("policy-blocked:node=all", " pod ingress"),
         ("policy-node-port", " pod"),
         ("protocol-filtered:where=input", "2 host"),
         ("duplicate-address:plane=pod", "2 pod"),
-        ("duplicate-address:peer=node-1", "2>1"),
+        ("duplicate-address:peer=node-1", "2"),
+        ("local-egress-blocked:peer=node-1", "2"),
         ("loopback-down:plane=pod", "2 pod"),
         ("endpoint-stale:node=node-3", "3"),
         ("dns-endpoint-down", "1"),
@@ -279,6 +285,14 @@ fn what_cannot_be_says_why() {
         (
             "reverse-path-filter:how=strict",
             "reverse-path-filter needs with how=strict pods that keep their address",
+        ),
+        (
+            "masquerade-missing:node=node-2",
+            "masquerade-missing needs with how=node-port a node that the NodePorts' backend does not stand on",
+        ),
+        (
+            "slow:protocol=dns,node=node-2",
+            "slow: node=node-2: expected one of node-1, node-3, or several joined by +",
         ),
         ("unknown", "no fault is called"),
     ];

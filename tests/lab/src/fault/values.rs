@@ -124,7 +124,10 @@ impl Nodes {
                 _ => false,
             })
         };
-        let is_home = |node: &&Node| match self.home_of {
+        let counts = self
+            .home_when
+            .is_none_or(|(key, word)| matches!(values.get(key), Some(Value::Word(given)) if *given == word));
+        let is_home = |node: &&Node| match self.home_of.filter(|_| counts) {
             Some(role) => node.pods.iter().any(|pod| pod.role == role),
             None => true,
         };
