@@ -119,6 +119,9 @@ pub(crate) async fn drive(
         cluster,
     };
     let mut matrix = Matrix::new(Round::plan(roster, &options.plan));
+    if options.all_cells {
+        matrix.keep_all();
+    }
 
     tracing::info!(agents = connected.links.len(), "probing");
     let fresh = probe::probe_all(

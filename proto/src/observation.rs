@@ -86,7 +86,7 @@ pub struct Rtt {
 }
 
 /// How a probe failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Failure {
     /// What was seen.
     pub reason: Reason,
@@ -111,7 +111,7 @@ impl Failure {
 }
 
 /// An ICMP error (RFC 792, RFC 4443) and who sent it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IcmpError {
     /// The ICMP type.
     pub kind: u8,
@@ -122,7 +122,7 @@ pub struct IcmpError {
 }
 
 /// An errno and the call that gave it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LocalError {
     /// The number, as Linux has it.
     pub errno: i32,
@@ -131,7 +131,7 @@ pub struct LocalError {
 }
 
 /// What a path-MTU probe found. Sizes are whole IP packets in bytes, header included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PathMtu {
     /// The largest that passed.
     pub largest: u32,

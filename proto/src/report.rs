@@ -33,6 +33,9 @@ pub struct Report {
     pub coverage: Coverage,
     /// What was observed; above 64 nodes only what is not reachable, unless all was asked for.
     pub cells: Vec<Cell>,
+    /// Cells that are not reachable and not listed, since there are too many of them.
+    #[serde(default, skip_serializing_if = "LeftOut::is_none")]
+    pub left_out: LeftOut,
     /// Places and causes, those that explain most first.
     pub findings: Vec<Finding>,
     /// Failed cells under no finding.
@@ -147,6 +150,31 @@ pub struct Coverage {
     pub unknown: u32,
     /// Cells that are silent by design.
     pub skipped: u32,
+}
+
+/// How many cells that are not reachable are not listed. Of each state as many are listed as there is room for, the worst
+/// first: failed, unknown, degraded, skipped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct LeftOut {
+    /// Failed ones.
+    #[serde(default)]
+    pub failed: u32,
+    /// Degraded ones.
+    #[serde(default)]
+    pub degraded: u32,
+    /// Those of which nothing is known.
+    #[serde(default)]
+    pub unknown: u32,
+    /// Those that are silent by design.
+    #[serde(default)]
+    pub skipped: u32,
+}
+
+impl LeftOut {
+    /// Whether all are listed.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The JSON Schema of a report (draft 2020-12).

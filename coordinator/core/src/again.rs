@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use mesh_proto::{AgentIndex, Millis, Observation, Plan, Reason};
+use mesh_proto::{AgentIndex, Millis, Plan, Reason};
 
 use crate::Target;
-use crate::matrix::Matrix;
+use crate::matrix::{Matrix, Outcome};
 use crate::round::CellIndex;
 
 /// Plans for another try, by agent.
@@ -32,15 +32,19 @@ pub struct FreshServices {
 impl FreshServices {
     /// Opens the cells that are ill or were not seen; `None` if all are whole. They get little time.
     pub fn at_ill(&mut self, matrix: &mut Matrix) -> Option<Again> {
-        let is_ill = |cell: &CellIndex| matrix.is_fresh(*cell) && matrix.is_ill(*cell) == Some(true);
-        self.ever_ill.extend(matrix.all_cells().filter(is_ill));
-        matrix.again(Some(SHORT), |matrix, cell| {
-            matrix.is_fresh(cell) && matrix.is_ill(cell).unwrap_or(true)
-        })
+        if !matrix.has_fresh_services() {
+            return None;
+        }
+        let ill = matrix.ill_cells().filter(|cell| matrix.is_fresh(*cell));
+        self.ever_ill.extend(ill);
+        matrix.again(Some(SHORT), |matrix, cell| matrix.is_ill(cell).unwrap_or(true))
     }
 
     /// Opens all cells again that ever were ill, for the last time; `None` if none was.
     pub fn at_all(self, matrix: &mut Matrix) -> Option<Again> {
+        if self.ever_ill.is_empty() {
+            return None;
+        }
         matrix.again(None, |_, cell| self.ever_ill.contains(&cell))
     }
 }
@@ -49,60 +53,79 @@ impl Matrix {
     /// Whether rules of services that were made for the run seem to be late: a node refuses on their behalf, as it does before
     /// it has heard of them, or they are ill and nothing else is.
     pub fn rules_seem_late(&self) -> bool {
-        let ill = self.all_cells().filter(|cell| self.is_ill(*cell) == Some(true));
-        let (fresh, others): (Vec<_>, Vec<_>) = ill.partition(|cell| self.is_fresh(*cell));
-        let is_refused = |cell: &CellIndex| {
-            let seen = self.observations()[cell.0].as_ref();
-            let failure = seen.and_then(|seen| seen.failure.as_ref());
-            failure.is_some_and(|failure| failure.reason == Reason::Refused)
-        };
-        fresh.iter().any(is_refused) || (others.is_empty() && !fresh.is_empty())
+        if !self.has_fresh_services() {
+            return false;
+        }
+        let (mut fresh, mut others) = (false, false);
+        for cell in self.ill_cells() {
+            if !self.is_fresh(cell) {
+                others = true;
+                continue;
+            }
+            if self
+                .failure(cell)
+                .is_some_and(|failure| failure.reason == Reason::Refused)
+            {
+                return true;
+            }
+            fresh = true;
+        }
+        fresh && !others
     }
 
-    fn all_cells(&self) -> impl Iterator<Item = CellIndex> + use<> {
-        (0..self.round().cells().len()).map(CellIndex)
+    fn has_fresh_services(&self) -> bool {
+        let services = &self.round().roster().cluster.node_ports;
+        services.iter().any(|service| service.fresh)
     }
 
-    fn agents(&self) -> impl Iterator<Item = AgentIndex> + use<> {
-        (0..).map(AgentIndex).take(self.round().roster().agents.len())
+    /// Cells that were seen and are not whole.
+    fn ill_cells(&self) -> impl Iterator<Item = CellIndex> {
+        let sources = self.round().layout().sources();
+        sources.flat_map(|(_, source)| {
+            let notes = self.seen().notes_as_they_came(source.rank).iter();
+            let ill = notes.filter(|note| !self.is_whole(self.seen().outcome(note.outcome)));
+            ill.map(|note| CellIndex(source.row.start + note.place as usize))
+        })
     }
 
-    /// Forgets what was seen of the chosen cells, and plans them anew.
+    /// Forgets what was seen of the chosen cells of services that were made for the run, and plans them anew.
     fn again(&mut self, at_most: Option<Millis>, chosen: impl Fn(&Self, CellIndex) -> bool) -> Option<Again> {
         let mut again = Again {
             plans: Vec::new(),
             opened: Vec::new(),
         };
-        for agent in self.agents() {
-            let mut plan = self
-                .round()
-                .plan_of(agent)
-                .filter(|_| self.stands(agent))
-                .cloned();
-            if let Some(plan) = &mut plan {
-                let before = plan.probes.len();
-                plan.probes.retain_mut(|probe| {
-                    let cell = self.round().cell_of(agent, probe.id);
-                    let Some(cell) = cell.filter(|cell| chosen(self, *cell)) else {
-                        return false;
-                    };
+        let agents = (0..).map(AgentIndex).take(self.round().roster().agents.len());
+        for agent in agents {
+            let is_chosen = |cell: CellIndex| self.is_fresh(cell) && chosen(self, cell);
+            let plan = if self.stands(agent) {
+                self.round().plan_of_node_ports(agent, is_chosen)
+            } else {
+                None
+            };
+            let plan = plan.filter(|plan| !plan.probes.is_empty()).map(|mut plan| {
+                for probe in &mut plan.probes {
+                    probe.timeout = at_most.map_or(probe.timeout, |most| probe.timeout.min(most));
+                }
+                // As gently as the whole plan.
+                let all = self.round().tried_by(agent).max(1);
+                let share = |of: u32| u64::from(of) * plan.probes.len() as u64 / all as u64;
+                plan.pacing.spread = Millis(u32::try_from(share(plan.pacing.spread.0)).unwrap_or(u32::MAX));
+                plan
+            });
+            for probe in plan.iter().flat_map(|plan| &plan.probes) {
+                if let Some(cell) = self.round().cell_of(agent, probe.id) {
                     self.forget(cell);
                     again.opened.push(cell);
-                    probe.timeout = at_most.map_or(probe.timeout, |most| probe.timeout.min(most));
-                    true
-                });
-                // As gently as the whole plan.
-                let share = |of: u32| u64::from(of) * plan.probes.len() as u64 / before.max(1) as u64;
-                plan.pacing.spread = Millis(u32::try_from(share(plan.pacing.spread.0)).unwrap_or(u32::MAX));
+                }
             }
-            again.plans.push(plan.filter(|plan| !plan.probes.is_empty()));
+            again.plans.push(plan);
         }
         (!again.opened.is_empty()).then_some(again)
     }
 
     fn is_fresh(&self, cell: CellIndex) -> bool {
         let services = &self.round().roster().cluster.node_ports;
-        match self.round().cells()[cell.0].target {
+        match self.round().layout().what(cell).1 {
             Target::NodePort { service, .. } => services.get(service).is_some_and(|service| service.fresh),
             _ => false,
         }
@@ -110,17 +133,20 @@ impl Matrix {
 
     /// Whether it is not whole; `None` if it was not seen.
     fn is_ill(&self, cell: CellIndex) -> Option<bool> {
-        let is_whole = |seen: &Observation| {
-            seen.untried.is_some()
-                || (seen.failure.is_none() && seen.received == seen.sent && seen.resent == 0)
-        };
-        self.observations()[cell.0].as_ref().map(|seen| !is_whole(seen))
+        let is_observed = self.seen().is_observed(cell);
+        is_observed.then(|| self.outcome(cell).is_some_and(|seen| !self.is_whole(seen)))
+    }
+
+    fn is_whole(&self, seen: &Outcome) -> bool {
+        let outcomes = &self.seen().outcomes;
+        outcomes.untried(seen).is_some()
+            || (outcomes.failure(seen).is_none() && seen.received == seen.sent && seen.resent == 0)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use mesh_proto::Failure;
+    use mesh_proto::{Failure, Observation};
 
     use super::*;
     use crate::world::World;
@@ -141,7 +167,7 @@ mod tests {
         for (agent, plan) in (0..).map(AgentIndex).zip(plans) {
             for probe in plan.iter().flat_map(|plan| &plan.probes) {
                 let cell = matrix.round().cell_of(agent, probe.id).unwrap();
-                let target = &matrix.round().cells()[cell.0].target;
+                let target = matrix.round().cell(cell).target;
                 let dead = matches!(target, Target::NodePort { .. }) && !node_ports_answer;
                 let seen = Observation {
                     sent: 3,
@@ -189,8 +215,9 @@ mod tests {
         let elsewhere = |reason: Option<Reason>| {
             let mut matrix = matrix(true, false);
             let of_kind = |node_port: bool| {
-                let cell = matrix.all_cells().find(|cell| {
-                    let target = &matrix.round().cells()[cell.0].target;
+                let mut cells = (0..matrix.round().cell_count()).map(CellIndex);
+                let cell = cells.find(|cell| {
+                    let target = matrix.round().cell(*cell).target;
                     matches!(target, Target::NodePort { .. }) == node_port && matrix.is_ill(*cell).is_some()
                 });
                 cell.unwrap()
@@ -209,7 +236,7 @@ mod tests {
 
     impl Matrix {
         fn fail(&mut self, cell: CellIndex, reason: Reason) {
-            let agent = self.round().cells()[cell.0].from;
+            let agent = self.round().cell(cell).from;
             let plan = self.round().plan_of(agent).unwrap();
             let mut probes = plan.probes.iter().map(|probe| probe.id);
             let id = probes

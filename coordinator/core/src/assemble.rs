@@ -1,15 +1,15 @@
 //! The report is put together here: nodes, coverage, cells, findings.
 
 use mesh_proto::{
-    Cell, CellFrom, CellState, CertificateRecord, Coverage, Finding, FlowRecord, Ground, IcmpRecord,
-    KindRttRecord, LocalErrorRecord, Node, Observation, PlaneRecord, PlaneState, Planes, ProbeKind, Report,
-    RttUs, Run, SCHEMA, TargetKind, To,
+    Cell, CellFrom, CellState, CertificateRecord, Finding, FlowRecord, Ground, IcmpRecord, KindRttRecord,
+    LeftOut, LocalErrorRecord, Node, Observation, PlaneRecord, PlaneState, Planes, ProbeKind, Report, RttUs,
+    Run, SCHEMA, TargetKind, To,
 };
 
 use crate::Presence;
-use crate::judge::{Judged, why_absent};
-use crate::matrix::{Matrix, judged_cells};
-use crate::round::{PlannedCell, Target};
+use crate::judge::{Judge, Judged, Tally, why_absent};
+use crate::matrix::Matrix;
+use crate::round::{CellIndex, Target};
 use crate::verdict::verdict;
 
 /// What a driver knows of the run.
@@ -36,6 +36,10 @@ pub struct RunInfo {
 /// Above this many nodes a report lists only cells that are not reachable, unless all are asked for.
 pub const ALL_CELLS_UP_TO_NODES: usize = 64;
 
+/// A report lists no more cells than this that are not reachable, unless all are asked for: of a large cluster that loses
+/// packets everywhere there are millions. How many are left out it says.
+pub(crate) const MOST_LISTED: usize = 20_000;
+
 /// What the localiser hands over.
 #[derive(Debug, Default)]
 pub(crate) struct Located {
@@ -43,14 +47,26 @@ pub(crate) struct Located {
     pub(crate) unexplained: u32,
 }
 
-pub(crate) fn assemble(matrix: &Matrix, judged: &[Judged], located: Located, info: RunInfo) -> Report {
-    let verdict = verdict(matrix, judged, info.strict);
-    let coverage = coverage(judged);
+pub(crate) fn assemble(matrix: &Matrix, judge: &Judge<'_>, located: Located, info: RunInfo) -> Report {
+    let tally = judge.tally();
     let all = info.all_cells || matrix.round().roster().nodes.len() <= ALL_CELLS_UP_TO_NODES;
-    let listed =
-        judged_cells(matrix, judged).filter(|(_, _, judged)| all || judged.state != CellState::Reachable);
-    let cells = listed
-        .map(|(number, cell, judged)| record(matrix, cell, matrix.observations()[number.0].as_ref(), judged));
+    let cells: Vec<Cell> = listed(judge, &tally, all)
+        .into_iter()
+        .map(|cell| record(judge, cell, judge.of(cell)))
+        .collect();
+    let left_out = left_out(&tally, &cells);
+    let mut notes = info.notes;
+    notes.extend((!left_out.is_none()).then(|| {
+        let LeftOut {
+            failed,
+            degraded,
+            unknown,
+            skipped,
+        } = left_out;
+        format!(
+            "Not all cells that are not reachable are listed, there are too many: {failed} failed, {degraded} degraded, {unknown} unknown and {skipped} skipped ones are counted only."
+        )
+    }));
     Report {
         schema: SCHEMA.to_owned(),
         run: Run {
@@ -60,29 +76,94 @@ pub(crate) fn assemble(matrix: &Matrix, judged: &[Judged], located: Located, inf
             finished: info.finished,
             version: mesh_proto::SOFTWARE.to_owned(),
         },
-        verdict,
+        verdict: verdict(judge, &tally, info.strict),
         nodes: nodes(matrix),
-        coverage,
-        cells: cells.collect(),
+        coverage: tally.coverage(),
+        left_out,
+        cells,
         findings: located.findings,
         unexplained: located.unexplained,
         strict: info.strict,
         interrupted: info.interrupted,
-        notes: info.notes,
+        notes,
     }
 }
 
-fn coverage(judged: &[Judged]) -> Coverage {
-    let mut coverage = Coverage::default();
-    for judged in judged {
-        match judged.state {
-            CellState::Reachable | CellState::Degraded | CellState::Failed => coverage.observed += 1,
-            CellState::Unknown => coverage.unknown += 1,
-            CellState::Skipped => coverage.skipped += 1,
+/// The cells that a report lists: all, or those that are not reachable. Where these are too many, the worst of them.
+fn listed(judge: &Judge<'_>, tally: &Tally, all: bool) -> Vec<CellIndex> {
+    let cells = || (0..judge.matrix.round().cell_count()).map(CellIndex);
+    if all {
+        return cells().collect();
+    }
+    // What is left for each state once those before it have theirs.
+    let failed = tally.failed.min(MOST_LISTED);
+    let unknown = tally.unknown.min(MOST_LISTED - failed);
+    let degraded = tally.degraded.min(MOST_LISTED - failed - unknown);
+    let skipped = tally.skipped.min(MOST_LISTED - failed - unknown - degraded);
+    let mut listed = Vec::with_capacity(failed + unknown + degraded + skipped);
+    let mut left = [failed, degraded, unknown];
+    judge.any_noted(|noted| {
+        let left_of = match noted.judged.state {
+            CellState::Failed => &mut left[0],
+            CellState::Degraded => &mut left[1],
+            CellState::Unknown => &mut left[2],
+            CellState::Reachable | CellState::Skipped => return false,
+        };
+        if *left_of > 0 {
+            *left_of -= 1;
+            listed.push(noted.cell);
+        }
+        left == [0; 3]
+    });
+    let mut left = [left[2], skipped];
+    if left != [0; 2] {
+        for (agent, source) in judge.matrix.round().layout().sources() {
+            let mut row = source.row.clone();
+            // Where all was tried and observed there is nothing to be found but what is silent.
+            if left[1] == 0 && judge.is_row_full(agent) {
+                row = 0..0;
+            }
+            for cell in row
+                .map(CellIndex)
+                .filter(|cell| !judge.matrix.seen().is_observed(*cell))
+            {
+                let left_of = match judge.of(cell).state {
+                    CellState::Unknown => &mut left[0],
+                    CellState::Skipped => &mut left[1],
+                    _ => continue,
+                };
+                if *left_of > 0 {
+                    *left_of -= 1;
+                    listed.push(cell);
+                }
+            }
+            if left == [0; 2] {
+                break;
+            }
+        }
+        listed.sort_unstable();
+    }
+    listed
+}
+
+fn left_out(tally: &Tally, cells: &[Cell]) -> LeftOut {
+    let mut listed = [0_usize; 4];
+    for cell in cells {
+        match cell.state {
+            CellState::Failed => listed[0] += 1,
+            CellState::Degraded => listed[1] += 1,
+            CellState::Unknown => listed[2] += 1,
+            CellState::Skipped => listed[3] += 1,
+            CellState::Reachable => {}
         }
     }
-    coverage.cells = coverage.observed + coverage.unknown;
-    coverage
+    let rest = |all: usize, listed: usize| u32::try_from(all - listed).unwrap_or(u32::MAX);
+    LeftOut {
+        failed: rest(tally.failed, listed[0]),
+        degraded: rest(tally.degraded, listed[1]),
+        unknown: rest(tally.unknown, listed[2]),
+        skipped: rest(tally.skipped, listed[3]),
+    }
 }
 
 fn nodes(matrix: &Matrix) -> Vec<Node> {
@@ -135,8 +216,12 @@ fn nodes(matrix: &Matrix) -> Vec<Node> {
     roster.nodes.iter().map(node).collect()
 }
 
-fn record(matrix: &Matrix, cell: &PlannedCell, seen: Option<&Observation>, judged: &Judged) -> Cell {
+fn record(judge: &Judge<'_>, number: CellIndex, judged: Judged) -> Cell {
+    let matrix = judge.matrix;
     let roster = matrix.round().roster();
+    let cell = matrix.round().cell(number);
+    let seen = matrix.observation(number);
+    let seen = seen.as_deref();
     let from = &roster.agents[cell.from.0 as usize].key;
     let failure = seen.and_then(|seen| seen.failure.as_ref());
     let arrived = match cell.target {
@@ -152,10 +237,10 @@ fn record(matrix: &Matrix, cell: &PlannedCell, seen: Option<&Observation>, judge
             node: from.node.clone(),
             plane: from.plane,
         },
-        to: target(matrix, cell),
+        to: target(matrix, &cell),
         probe: cell.kind,
         state: judged.state,
-        reason: judged.reason.clone(),
+        reason: judge.reason(number, judged),
         detail: failure.and_then(|failure| failure.detail.clone()),
         icmp: failure.and_then(|failure| failure.icmp).map(|icmp| IcmpRecord {
             kind: icmp.kind,
@@ -193,6 +278,8 @@ fn record(matrix: &Matrix, cell: &PlannedCell, seen: Option<&Observation>, judge
 
 fn flows(seen: Option<&Observation>) -> Vec<FlowRecord> {
     let flows = seen.into_iter().flat_map(|seen| &seen.incomplete_flows);
+    // Of what was not kept the ports are not known.
+    let flows = flows.filter(|flow| flow.source_port != 0);
     flows
         .map(|flow| FlowRecord {
             source_port: flow.source_port,
@@ -202,7 +289,7 @@ fn flows(seen: Option<&Observation>) -> Vec<FlowRecord> {
         .collect()
 }
 
-fn target(matrix: &Matrix, cell: &PlannedCell) -> To {
+fn target(matrix: &Matrix, cell: &crate::PlannedCell) -> To {
     let roster = matrix.round().roster();
     let mut to = To {
         kind: TargetKind::External,
@@ -241,7 +328,7 @@ fn target(matrix: &Matrix, cell: &PlannedCell) -> To {
         }
         Target::NodePort { service, node } => {
             to.kind = TargetKind::NodePort;
-            to.node = Some(node.clone());
+            to.node = Some(roster.node_name(*node).clone());
             to.policy = roster.cluster.node_ports.get(*service).map(|offer| offer.policy);
         }
     }

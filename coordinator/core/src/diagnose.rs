@@ -42,9 +42,9 @@ use self::scene::Scene;
 use self::signature::Signature;
 use crate::NodeIndex;
 use crate::assemble::Located;
-use crate::localise::{Family, Filter, Hypothesis, Init, Model, Pick, Place, Scope, Symptom};
+use crate::localise::{Family, Filter, Hypothesis, Init, Model, Pick, Place, Rest, Scope, Symptom};
 use crate::round::{CellIndex, Target};
-use crate::verdict::excused_icmp;
+use crate::verdict::is_excused;
 
 /// A finding while it is being written.
 #[derive(Debug, Clone)]
@@ -65,8 +65,8 @@ pub(crate) struct Draft {
 }
 
 /// Names the causes of all places.
-pub(crate) fn diagnose(model: &Model<'_>, picks: &[Pick]) -> Located {
-    let mut picks = picks.to_vec();
+pub(crate) fn diagnose(model: &Model<'_>, found: &[Pick], rest: &Rest) -> Located {
+    let mut picks = found.to_vec();
     let slow = resent::slow_endpoints(model, &mut picks);
     let stale = stale_rules::named(model, &mut picks);
     let drafts: Vec<Draft> = picks
@@ -76,16 +76,30 @@ pub(crate) fn diagnose(model: &Model<'_>, picks: &[Pick]) -> Located {
         .chain(stale)
         .collect();
     let mut drafts = starved::doubt(model, merge::merge(model, drafts));
-    drafts.sort_by_key(|draft| std::cmp::Reverse(draft.explains.len()));
-    let excused = excused_icmp(model.matrix, model.judged);
-    let red = |cell: &CellIndex| model.judged(*cell).state == CellState::Failed && !excused.contains(cell);
-    let findings = drafts.into_iter().map(|draft| Finding {
-        severity: if draft.explains.iter().any(red) {
+    // What a place explains outside the model goes to the finding that has its cells.
+    let outside = |draft: &Draft| -> (usize, bool) {
+        let own = found.iter().zip(&picks).filter(|(pick, left)| {
+            // Where other findings took all that it explains, what is outside is theirs.
+            let first = left.explains.first().or(pick.explains.first());
+            pick.more > 0 && first.is_some_and(|first| draft.explains.contains(first))
+        });
+        let own = own.map(|(pick, _)| pick);
+        own.fold((0, false), |(more, red), pick| {
+            (more + pick.more, red || pick.more_is_red)
+        })
+    };
+    drafts.sort_by_cached_key(|draft| std::cmp::Reverse(draft.explains.len() + outside(draft).0));
+    let red = |cell: &CellIndex| {
+        model.judged(*cell).state == CellState::Failed && !is_excused(model.judge, model.number(*cell))
+    };
+    let counted = drafts.into_iter().map(|draft| (outside(&draft), draft));
+    let findings = counted.map(|((more, more_is_red), draft)| Finding {
+        severity: if more_is_red || draft.explains.iter().any(red) {
             Severity::Failure
         } else {
             Severity::Warning
         },
-        explains: u32::try_from(draft.explains.len()).unwrap_or(u32::MAX),
+        explains: u32::try_from(draft.explains.len() + more).unwrap_or(u32::MAX),
         cause: draft.cause,
         place: draft.place,
         confidence: draft.confidence,
@@ -96,7 +110,7 @@ pub(crate) fn diagnose(model: &Model<'_>, picks: &[Pick]) -> Located {
     });
     // Whatever no place explains stands under a finding of its own, with the cause `unknown`.
     Located {
-        findings: findings.collect(),
+        findings: findings.chain(down::scattered(rest)).collect(),
         unexplained: 0,
     }
 }

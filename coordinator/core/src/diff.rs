@@ -159,6 +159,8 @@ struct Listed<'r> {
     cells: BTreeMap<Key<'r>, &'r Cell>,
     /// The report lists only what is not reachable.
     is_short: bool,
+    /// Not all of that either: there was too much of it.
+    leaves_out: bool,
     agents: BTreeSet<(&'r NodeName, Plane)>,
 }
 
@@ -176,6 +178,7 @@ impl<'r> Listed<'r> {
         Self {
             cells: report.cells.iter().map(|cell| (Key::of(cell), cell)).collect(),
             is_short: (report.cells.len() as u64) < planned,
+            leaves_out: !report.left_out.is_none(),
             agents: agents.collect(),
         }
     }
@@ -186,6 +189,11 @@ impl<'r> Listed<'r> {
             None if self.is_short && self.has_ends(key) => Some(CellState::Reachable),
             None => None,
         }
+    }
+
+    /// Whether the report tells what became of a cell.
+    fn tells(&self, key: &Key<'_>) -> bool {
+        !self.leaves_out || self.cells.contains_key(key) || !self.has_ends(key)
     }
 
     fn has_ends(&self, key: &Key<'_>) -> bool {
@@ -202,7 +210,10 @@ impl<'r> Listed<'r> {
 fn cells<'r>(before: &'r Report, after: &'r Report) -> Vec<CellChange<'r>> {
     let (before, after) = (Listed::of(before), Listed::of(after));
     let keys: BTreeSet<&Key<'r>> = before.cells.keys().chain(after.cells.keys()).collect();
-    let changes = keys.into_iter().filter_map(|key| {
+    let told = keys
+        .into_iter()
+        .filter(|key| before.tells(key) && after.tells(key));
+    let changes = told.filter_map(|key| {
         let cell = after.cells.get(key).or_else(|| before.cells.get(key))?;
         let (before, after) = (before.state(key), after.state(key));
         Some(CellChange {

@@ -8,6 +8,7 @@ mod diff;
 mod judge;
 mod localise;
 mod matrix;
+mod mixing;
 mod netfilter;
 mod options;
 mod roster;

@@ -26,27 +26,34 @@
 //! (a client on the endpoint's own node): then these are named with the smaller place, or as unexplained. Two places
 //! that hit the same cells are told apart by nobody; the order of families then decides, and diagnosis says `possible`.
 //!
+//! **Size.** Of a large cluster only a sketch is looked at ([`sketch`]): nodes that a [`survey`] of all ill cells shows to stand out, and
+//! some of the others, which stand for the rest. What the places explain of the rest is counted afterwards ([`outside`]).
+//!
 //! **Cost.** Whole cells are the rule and are not looked at one by one: how many of them must cross a node follows from who
 //! takes part ([`census`]), so that contradicted places are dropped before any of their cells is. Cells between two
-//! nodes are found by their place in the round ([`layout`]). Pairs are looked at only when no node and nothing larger
+//! nodes are found by their place in the round ([`Layout`]). Pairs are looked at only when no node and nothing larger
 //! explains more. What remains is the number of ill and unknown cells, times the parts they cross, and the cells that ask
 //! services; a cluster that loses packets everywhere has ill cells everywhere.
 
 mod behind_services;
+mod cell_set;
 mod census;
 mod chance;
 mod choice;
 mod cover;
+mod crossing;
 mod family;
 mod groups;
 mod hypothesis;
 mod kin;
-mod layout;
 mod likelihood;
 mod loss;
 mod model;
+mod outside;
 mod path;
+mod sketch;
 mod stand_out;
+mod survey;
 mod symptom;
 
 pub(crate) use self::cover::{Pick, Place};
@@ -55,31 +62,69 @@ pub(crate) use self::hypothesis::Hypothesis;
 pub(crate) use self::likelihood::Losing;
 pub(crate) use self::loss::LossSite;
 pub(crate) use self::model::Model;
+pub(crate) use self::outside::Rest;
 pub(crate) use self::symptom::{Symptom, protocol_of};
 
 use self::cover::cover;
 use crate::assemble::Located;
 use crate::diagnose::diagnose;
-use crate::judge::{Judged, nodes_down};
-use crate::matrix::Matrix;
+use std::collections::BTreeSet;
+
+use self::sketch::Sketch;
+use self::survey::{FIRST, Survey};
+use crate::judge::Judge;
+use crate::round::Layout;
 
 /// Finds places, has them named, and counts what stays unexplained.
-pub(crate) fn localise(matrix: &Matrix, judged: &[Judged]) -> Located {
-    match places(matrix, judged) {
-        Some((model, picks)) => diagnose(&model, &picks),
+pub(crate) fn localise(judge: &Judge<'_>) -> Located {
+    match places(judge) {
+        Some(found) => diagnose(&found.model, &found.picks, &found.rest),
         None => Located::default(),
     }
 }
 
-/// The places at fault, and the model that they were found in; `None` where all is well.
-pub(crate) fn places<'a>(matrix: &'a Matrix, judged: &'a [Judged]) -> Option<(Model<'a>, Vec<Pick>)> {
-    let symptoms: Vec<Option<Symptom>> = symptom::symptoms(matrix, judged);
-    if symptoms.iter().all(Option::is_none) {
+/// The places at fault, and the model that they were found in.
+pub(crate) struct Found<'a> {
+    pub(crate) model: Model<'a>,
+    pub(crate) picks: Vec<Pick>,
+    /// What none of them explains, outside the model.
+    pub(crate) rest: Rest,
+}
+
+/// Finds places; `None` where all is well.
+pub(crate) fn places<'a>(judge: &'a Judge<'a>) -> Option<Found<'a>> {
+    let whole = judge.matrix.round().layout();
+    let find = |model: &Model<'_>| behind_services::gather(model, cover(model, judge.down()));
+    if Sketch::is_needless(whole) {
+        let model = Model::new(judge, whole.clone(), BTreeSet::new());
+        return (!model.ill.is_empty()).then(|| Found {
+            picks: find(&model),
+            rest: Rest::default(),
+            model,
+        });
+    }
+    let survey = Survey::new(judge);
+    if survey.ill == 0 {
         return None;
     }
-    let model = Model::new(matrix, judged, symptoms);
-    let picks = behind_services::gather(&model, cover(&model, &nodes_down(matrix, judged)));
-    Some((model, picks))
+    let mut besides = if survey.ill <= FIRST {
+        survey.first.clone()
+    } else {
+        BTreeSet::new()
+    };
+    let mut may_look_again = true;
+    loop {
+        let Sketch { nodes, usual } = Sketch::new(judge, &survey, &besides);
+        let layout = Layout::within(judge.matrix.round().roster(), |node| nodes.contains(&node));
+        let model = Model::new(judge, layout, usual);
+        let mut picks = find(&model);
+        let rest = outside::count(&model, &mut picks);
+        let missed = rest.missed();
+        if missed.is_empty() || !std::mem::take(&mut may_look_again) {
+            return Some(Found { model, picks, rest });
+        }
+        besides.extend(missed);
+    }
 }
 
 #[cfg(test)]

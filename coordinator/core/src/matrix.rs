@@ -1,23 +1,34 @@
 //! The matrix: all cells of a round and what was observed of each.
 
+mod bits;
+mod outcome;
+mod quickness;
+mod seen;
+
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use mesh_proto::{
     AgentIndex, HostFacts, NodeName, Observation, ProbeId, ProbeKind, Report, Starvation, Summary, Tally,
 };
 
-use crate::assemble::{RunInfo, assemble};
-use crate::judge::{Judged, judge};
+pub(crate) use self::bits::Bits;
+#[cfg(test)]
+pub(crate) use self::outcome::Outcomes;
+pub(crate) use self::outcome::{NEVER_SLOW, Outcome, OutcomeId};
+use self::seen::Keeps;
+pub(crate) use self::seen::{Note, Seen};
+use crate::assemble::{ALL_CELLS_UP_TO_NODES, MOST_LISTED, RunInfo, assemble};
+use crate::judge::Judge;
 use crate::localise::localise;
-use crate::round::{CellIndex, Round};
+use crate::round::{CellIndex, KINDS, Round, Target};
 use crate::second_look::Look;
 
 /// All cells of a round, filled as observations come in.
 #[derive(Debug)]
 pub struct Matrix {
     round: Round,
-    cells: Vec<Option<Observation>>,
-    observed: usize,
+    seen: Seen,
     agents: Vec<AgentRecord>,
     /// Nodes that left the cluster meanwhile.
     left: BTreeSet<NodeName>,
@@ -32,8 +43,10 @@ pub(crate) struct AgentRecord {
     pub(crate) lost: Option<String>,
     pub(crate) summary: Option<Summary>,
     pub(crate) starvation: Starvation,
-    /// What it received from whom; `None` if it could not be asked.
-    pub(crate) tallies: Option<Vec<Tally>>,
+    /// It was starved while one of its probes ran.
+    pub(crate) starved_in_a_probe: bool,
+    /// It was asked what it received from whom. How much that was is with the cells.
+    tallied: bool,
     /// What the kernel of its place says; `None` if it could not be asked.
     pub(crate) facts: Option<HostFacts>,
 }
@@ -55,16 +68,26 @@ pub(crate) const LEFT: &str = "its node left the cluster during the run";
 impl Matrix {
     /// A matrix in which nothing is observed yet.
     pub fn new(round: Round) -> Self {
-        let cells = vec![None; round.cells().len()];
+        let keeps = if round.roster().nodes.len() <= ALL_CELLS_UP_TO_NODES {
+            Keeps::All
+        } else {
+            Keeps::some(MOST_LISTED)
+        };
+        let seen = Seen::new(round.cell_count(), round.layout().taking_part(), keeps);
         let agents = vec![AgentRecord::default(); round.roster().agents.len()];
         Self {
             round,
-            cells,
-            observed: 0,
+            seen,
             agents,
             left: BTreeSet::new(),
             looks: Vec::new(),
         }
+    }
+
+    /// Keeps of every cell all that is observed from now on, as a report that lists all of them needs it, however many
+    /// nodes there are.
+    pub fn keep_all(&mut self) {
+        self.seen.keep_all();
     }
 
     /// The round that fills this matrix.
@@ -74,15 +97,21 @@ impl Matrix {
 
     /// Takes an observation in.
     pub fn take(&mut self, agent: AgentIndex, observation: Observation) -> Result<(), Stray> {
-        let CellIndex(cell) = self
-            .round
-            .cell_of(agent, observation.id)
-            .ok_or(Stray::NotPlanned(observation.id))?;
-        if self.cells[cell].is_some() {
+        let layout = self.round.layout();
+        let not_planned = Stray::NotPlanned(observation.id);
+        let source = layout.source(agent).ok_or(not_planned.clone())?;
+        let cell = self.round.cell_of(agent, observation.id).ok_or(not_planned)?;
+        if self.seen.is_observed(cell) {
             return Err(Stray::Twice(observation.id));
         }
-        self.cells[cell] = Some(observation);
-        self.observed += 1;
+        let place = observation.id.0;
+        let (target, kind) = layout.asked(source.rank, cell.0 - source.row.start);
+        let planned = self.round.planned(agent, target, kind);
+        let (rank, starved) = (source.rank, observation.starved);
+        self.seen.take(cell, (rank, place), kind, planned, observation);
+        if starved && let Some(record) = self.record(agent) {
+            record.starved_in_a_probe = true;
+        }
         Ok(())
     }
 
@@ -113,12 +142,17 @@ impl Matrix {
     /// Whether an agent was lost on the way, or something did not come through.
     pub fn has_trouble(&self) -> bool {
         let lost = self.agents.iter().any(|record| record.lost.is_some());
-        lost || self.cells.iter().flatten().any(|seen| seen.failure.is_some())
+        lost || self.seen.failures > 0
     }
 
     /// Whether a node left the cluster meanwhile.
     pub(crate) fn has_left(&self, node: &NodeName) -> bool {
         self.left.contains(node)
+    }
+
+    /// Whether some node did.
+    pub(crate) fn has_any_left(&self) -> bool {
+        !self.left.is_empty()
     }
 
     /// An agent came to the end of its plan.
@@ -127,13 +161,30 @@ impl Matrix {
             record.starvation = worse(record.starvation, summary.starvation);
             record.summary = Some(summary);
         }
+        if let Some(source) = self.round.layout().source(agent) {
+            self.seen.settle(source.rank);
+        }
     }
 
     /// What an agent received from whom, and how it fared, asked at the end of the run.
     pub fn tallies(&mut self, agent: AgentIndex, tallies: Vec<Tally>, starvation: Starvation) {
-        if let Some(record) = self.record(agent) {
-            record.starvation = worse(record.starvation, starvation);
-            record.tallies = Some(tallies);
+        let Some(record) = self.record(agent) else { return };
+        record.starvation = worse(record.starvation, starvation);
+        // What was counted once is not counted again.
+        if std::mem::replace(&mut record.tallied, true) {
+            return;
+        }
+        let layout = self.round.layout();
+        for tally in tallies {
+            let (cells, kind) = (
+                layout.between(tally.from, agent),
+                KINDS.iter().position(|kind| *kind == tally.kind),
+            );
+            if let (Some(source), Some(kind), false) = (layout.source(tally.from), kind, cells.is_empty()) {
+                let cell = CellIndex(cells.start + kind);
+                let place = u32::try_from(cell.0 - source.row.start).unwrap_or(u32::MAX);
+                self.seen.arrived(cell, (source.rank, place), tally.requests);
+            }
         }
     }
 
@@ -146,30 +197,77 @@ impl Matrix {
 
     /// How many probes were observed, of how many that were planned.
     pub fn progress(&self) -> (usize, usize) {
-        let planned = self
-            .round
-            .roster()
-            .indexed()
-            .filter_map(|(agent, _)| self.round.plan_of(agent));
-        (self.observed, planned.map(|plan| plan.probes.len()).sum())
+        let agents = self.round.roster().indexed();
+        (
+            self.seen.count(),
+            agents.map(|(agent, _)| self.round.tried_by(agent)).sum(),
+        )
     }
 
     /// Judges, localises, diagnoses, and writes the report.
-    pub fn into_report(self, info: RunInfo) -> Report {
-        let judged = judge(&self);
-        let findings = localise(&self, &judged);
-        assemble(&self, &judged, findings, info)
+    pub fn into_report(mut self, info: RunInfo) -> Report {
+        self.settle();
+        let judge = Judge::new(&self);
+        let located = localise(&judge);
+        assemble(&self, &judge, located, info)
+    }
+
+    /// Puts what came in in order, for those who look at it.
+    pub(crate) fn settle(&mut self) {
+        self.seen.settle_all();
     }
 
     /// A cell is to be observed anew.
     pub(crate) fn forget(&mut self, cell: CellIndex) {
-        if self.cells[cell.0].take().is_some() {
-            self.observed -= 1;
-        }
+        let place = self.place(cell);
+        self.seen.forget(cell, place);
     }
 
-    pub(crate) fn observations(&self) -> &[Option<Observation>] {
-        &self.cells
+    /// The row of a cell, and its place there.
+    pub(crate) fn place(&self, cell: CellIndex) -> (usize, u32) {
+        let layout = self.round.layout();
+        let rank = layout.rank_of(cell);
+        let (_, place) = layout.locate(cell);
+        (rank, u32::try_from(place).unwrap_or(u32::MAX))
+    }
+
+    pub(crate) fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// How a cell fared, if it was observed and is not plainly whole.
+    pub(crate) fn outcome(&self, cell: CellIndex) -> Option<&Outcome> {
+        let id = self.seen.note(cell, self.place(cell))?;
+        Some(self.seen.outcome(id))
+    }
+
+    /// What was observed of a cell. Of one that was not kept it says what is known: whole ones brought back what was planned,
+    /// of others there are neither times nor ports.
+    pub(crate) fn observation(&self, cell: CellIndex) -> Option<Cow<'_, Observation>> {
+        if !self.seen.is_observed(cell) {
+            return None;
+        }
+        let (rank, place) = self.place(cell);
+        let Some(outcome) = self.seen.note(cell, (rank, place)) else {
+            let (from, target, kind) = self.round.layout().what(cell);
+            let planned = self.round.planned(from, target, kind);
+            let tries = planned.flows * planned.tries;
+            return Some(Cow::Owned(Observation {
+                sent: tries,
+                received: tries,
+                ..Observation::new(ProbeId(place))
+            }));
+        };
+        let outcome = self.seen.outcome(outcome);
+        Some(match self.seen.outcomes.full(outcome) {
+            Some(full) => Cow::Borrowed(full),
+            None => Cow::Owned(self.seen.outcomes.observation(ProbeId(place), outcome)),
+        })
+    }
+
+    /// How a cell failed.
+    pub(crate) fn failure(&self, cell: CellIndex) -> Option<&mesh_proto::Failure> {
+        self.seen.outcomes.failure(self.outcome(cell)?)
     }
 
     pub(crate) fn agent(&self, agent: AgentIndex) -> Option<&AgentRecord> {
@@ -185,16 +283,23 @@ impl Matrix {
             && self.agent(agent).is_some_and(|record| record.lost.is_none())
     }
 
-    /// Requests of `from` that `to` says it received; `None` if it could not be asked.
+    /// Requests of `from` that `to` says it received; `None` if it could not be asked. Of a whole cell all that were planned.
     pub(crate) fn arrived(&self, from: AgentIndex, to: AgentIndex, kind: ProbeKind) -> Option<u64> {
-        let tallies = self.agent(to)?.tallies.as_ref()?;
-        Some(
-            tallies
-                .iter()
-                .filter(|tally| tally.from == from && tally.kind == kind)
-                .map(|tally| tally.requests)
-                .sum(),
-        )
+        if !self.agent(to)?.tallied {
+            return None;
+        }
+        let cells = self.round.layout().between(from, to);
+        let kind_at = KINDS.iter().position(|of| *of == kind)?;
+        if cells.is_empty() {
+            return Some(0);
+        }
+        let cell = CellIndex(cells.start + kind_at);
+        if let Some(outcome) = self.outcome(cell) {
+            return Some(outcome.arrived.into());
+        }
+        let planned = self.round.planned(from, Target::Agent(to), kind);
+        let all = u64::from(planned.flows * planned.tries);
+        Some(if self.seen.is_observed(cell) { all } else { 0 })
     }
 
     fn record(&mut self, agent: AgentIndex) -> Option<&mut AgentRecord> {
@@ -208,15 +313,4 @@ fn worse(a: Starvation, b: Starvation) -> Starvation {
         longest: a.longest.max(b.longest),
         dropped_by_socket: a.dropped_by_socket.max(b.dropped_by_socket),
     }
-}
-
-/// A cell with its judgement, by number; what the localiser works on.
-pub(crate) fn judged_cells<'a>(
-    matrix: &'a Matrix,
-    judged: &'a [Judged],
-) -> impl Iterator<Item = (CellIndex, &'a crate::round::PlannedCell, &'a Judged)> {
-    let cells = matrix.round.cells().iter().zip(judged);
-    cells
-        .enumerate()
-        .map(|(number, (cell, judged))| (CellIndex(number), cell, judged))
 }

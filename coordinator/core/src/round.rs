@@ -1,32 +1,51 @@
-//! The planner: a roster becomes one plan per agent, and the list of cells that the plans will fill.
+//! The planner: a roster becomes one plan per agent, and the cells that the plans will fill. Neither is kept: which cell has
+//! which number is arithmetic ([`layout`]), and everything about one is computed when it is asked for.
 
+mod layout;
 mod load;
+mod plan;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use mesh_proto::{
-    AgentIndex, DnsQuestion, Expect, NodeName, Pacing, Plan, PlannedProbe, Port, ProbeId, ProbeKind,
-    Protocol, TrafficPolicy,
-};
+use mesh_proto::{AgentIndex, Millis, NodeName, Plan, Port, ProbeId, ProbeKind, TrafficPolicy};
 
-use crate::{PlanOptions, Presence, Roster, RosterAgent};
+pub(crate) use self::layout::{KINDS, Layout, Source};
+use crate::{NodeIndex, PlanOptions, Presence, Roster, RosterAgent};
 
 /// A round: who asks whom what.
 #[derive(Debug, Clone)]
 pub struct Round {
     roster: Roster,
-    cells: Vec<PlannedCell>,
-    plans: Vec<Option<Plan>>,
-    /// For each agent: which cell each of its probes fills.
-    cell_of_probe: Vec<Vec<CellIndex>>,
+    options: PlanOptions,
+    layout: Layout,
+    /// How far first packets are spread.
+    spread: Millis,
+    /// The responder's port of an agent that did not say its own: all agents of a run have the same.
+    usual_port: Port,
+    /// By node: where its NodePorts are asked.
+    entries: Vec<Option<IpAddr>>,
+    /// What is tried in each row, whichever agent's it is.
+    tried: Tried,
+    /// By agent: whether it can be asked to probe, and whether it can be probed.
+    present: Vec<bool>,
+    addressed: Vec<bool>,
 }
 
-/// A cell's place in [`Round::cells`].
+/// How many targets a row tries.
+#[derive(Debug, Clone, Default)]
+struct Tried {
+    /// Agents that take part and have an address.
+    agents: usize,
+    /// Nodes, by NodePort service that has cells.
+    node_ports: Vec<usize>,
+}
+
+/// A cell's number in its round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CellIndex(pub usize);
 
 /// A cell before it is observed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlannedCell {
     /// Who probes.
     pub from: AgentIndex,
@@ -38,12 +57,10 @@ pub struct PlannedCell {
     pub address: Option<IpAddr>,
     /// At which port; 0 where the probe has none.
     pub port: Port,
-    /// Whether it is tried at all.
-    pub effort: Effort,
 }
 
 /// What is probed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Target {
     /// Another agent.
     Agent(AgentIndex),
@@ -63,7 +80,7 @@ pub enum Target {
         /// Which service.
         service: usize,
         /// On which node.
-        node: NodeName,
+        node: NodeIndex,
     },
 }
 
@@ -78,33 +95,65 @@ pub enum Effort {
     Impossible(String),
 }
 
+/// How a cell is to be tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Planned {
+    pub(crate) flows: u32,
+    /// On each flow.
+    pub(crate) tries: u32,
+}
+
 impl Round {
-    /// Plans a round: for every agent all others in all plane combinations, loopback, the API, DNS and NodePorts.
+    /// Plans a round: for every agent all others in all plane combinations, loopback, the API, DNS and NodePorts. An agent
+    /// whose node is not in the roster takes no part.
     pub fn plan(roster: Roster, options: &PlanOptions) -> Self {
-        let mut cells = Vec::new();
-        for (from, agent) in roster.indexed() {
-            if matches!(agent.presence, Presence::Skipped { .. }) {
-                continue;
+        let layout = Layout::new(&roster);
+        let prepared = roster.agents.iter().find_map(RosterAgent::prepared);
+        let mut entries = vec![None; roster.nodes.len()];
+        let hosts = roster
+            .agents
+            .iter()
+            .filter(|agent| agent.key.plane == mesh_proto::Plane::Host);
+        for host in hosts.rev() {
+            if let Some(node) = layout.node(&host.key.node) {
+                entries[node.0] = host.address;
             }
-            let mut row = Row {
-                roster: &roster,
-                from,
-                agent,
-                cells: &mut cells,
-            };
-            row.agents();
-            row.loopback();
-            row.api();
-            row.dns();
-            row.node_ports();
         }
-        let (plans, cell_of_probe) = plans(&roster, &cells, options);
-        Self {
+        let mut round = Self {
+            usual_port: prepared.map_or(Port(0), |prepared| prepared.responder_port),
+            spread: Millis(0),
+            tried: Tried::default(),
+            present: roster
+                .agents
+                .iter()
+                .map(|agent| agent.prepared().is_some())
+                .collect(),
+            addressed: roster
+                .agents
+                .iter()
+                .map(|agent| agent.address.is_some())
+                .collect(),
+            options: options.clone(),
             roster,
-            cells,
-            plans,
-            cell_of_probe,
-        }
+            layout,
+            entries,
+        };
+        let addressed = round
+            .layout
+            .sources()
+            .filter(|(agent, _)| round.has_address(*agent));
+        round.tried.agents = addressed.count();
+        let nodes = || (0..round.layout.nodes()).map(NodeIndex);
+        let services = round.layout.node_ports.iter();
+        round.tried.node_ports = services
+            .map(|(service, _)| {
+                nodes()
+                    .filter(|node| round.why_silent(*service, *node).is_none())
+                    .count()
+            })
+            .collect();
+        round.spread = load::spread(&round);
+        round
     }
 
     /// The roster that was planned for.
@@ -112,9 +161,170 @@ impl Round {
         &self.roster
     }
 
-    /// All cells, tried or not.
-    pub fn cells(&self) -> &[PlannedCell] {
-        &self.cells
+    /// Where the cells lie.
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// How many cells there are, tried or not.
+    pub fn cell_count(&self) -> usize {
+        self.layout.cells()
+    }
+
+    /// All cells in order, tried or not.
+    pub fn cells(&self) -> impl Iterator<Item = PlannedCell> {
+        (0..self.cell_count()).map(|cell| self.cell(CellIndex(cell)))
+    }
+
+    /// A cell by its number, which must be one of this round.
+    pub fn cell(&self, cell: CellIndex) -> PlannedCell {
+        let (from, target, kind) = self.layout.what(cell);
+        let (address, port) = self.address(from, target, kind);
+        PlannedCell {
+            from,
+            target,
+            kind,
+            address,
+            port,
+        }
+    }
+
+    fn address(&self, from: AgentIndex, target: Target, kind: ProbeKind) -> (Option<IpAddr>, Port) {
+        const DOMAIN: Port = Port(53);
+        let cluster = &self.roster.cluster;
+        let responder = |agent: &RosterAgent, unknown: Port| match kind {
+            ProbeKind::Icmp => Port(0),
+            _ => agent
+                .prepared()
+                .map_or(unknown, |prepared| prepared.responder_port),
+        };
+        match target {
+            Target::Agent(to) => self.roster.agent(to).map_or((None, Port(0)), |agent| {
+                (agent.address, responder(agent, self.usual_port))
+            }),
+            Target::Loopback => {
+                let agent = self.roster.agent(from);
+                let address = match agent.and_then(|agent| agent.address) {
+                    Some(IpAddr::V6(_)) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+                    Some(IpAddr::V4(_)) | None => IpAddr::V4(Ipv4Addr::LOCALHOST),
+                };
+                (
+                    Some(address),
+                    agent.map_or(Port(0), |agent| responder(agent, Port(0))),
+                )
+            }
+            Target::Api => cluster
+                .api
+                .as_ref()
+                .map_or((None, Port(0)), |api| (Some(api.address), api.port)),
+            Target::Dns { .. } => (cluster.dns.as_ref().map(|dns| dns.address), DOMAIN),
+            Target::DnsEndpoint(number) => {
+                let dns = cluster.dns.as_ref();
+                let endpoint = dns.and_then(|dns| dns.endpoints.get(number));
+                (
+                    endpoint.map(|endpoint| endpoint.address),
+                    dns.map_or(DOMAIN, |dns| dns.endpoint_port),
+                )
+            }
+            Target::NodePort { service, node } => {
+                let port = cluster
+                    .node_ports
+                    .get(service)
+                    .map_or(Port(0), |offer| offer.port);
+                (self.entries[node.0], port)
+            }
+        }
+    }
+
+    /// Whether a cell is tried, and else why not.
+    pub fn effort(&self, cell: CellIndex) -> Effort {
+        let (from, target, _) = self.layout.what(cell);
+        let effort = match target {
+            Target::Agent(to) => self.effort_towards(to),
+            Target::NodePort { service, node } => match self.why_silent(service, node) {
+                Some(why) => return Effort::Skipped(why.to_owned()),
+                None => Effort::Tried,
+            },
+            Target::Loopback | Target::Api | Target::Dns { .. } | Target::DnsEndpoint(_) => Effort::Tried,
+        };
+        match self.roster.agent(from).map(|agent| &agent.presence) {
+            Some(Presence::Absent { why }) => Effort::Impossible(format!("no agent to probe from: {why}")),
+            _ => effort,
+        }
+    }
+
+    fn effort_towards(&self, to: AgentIndex) -> Effort {
+        let Some(agent) = self.roster.agent(to) else {
+            return Effort::Impossible("nobody stands there".to_owned());
+        };
+        match (&agent.presence, agent.address) {
+            (_, Some(_)) => Effort::Tried,
+            (Presence::Absent { why }, None) => Effort::Impossible(format!("it has no address: {why}")),
+            (_, None) => Effort::Impossible("its address is not known".to_owned()),
+        }
+    }
+
+    /// Why nobody asks a node for a NodePort, where it is so.
+    fn why_silent(&self, service: usize, node: NodeIndex) -> Option<&'static str> {
+        let offer = self.roster.cluster.node_ports.get(service)?;
+        let has_backend = || self.layout.backends[service].0.contains(&node);
+        if offer.policy == TrafficPolicy::Local && !has_backend() {
+            Some("externalTrafficPolicy Local and no backend on this node: silent by design")
+        } else if self.entries[node.0].is_none() {
+            Some("the node's own address is not known")
+        } else {
+            None
+        }
+    }
+
+    /// Whether a cell is silent by design.
+    pub(crate) fn is_skipped(&self, target: Target) -> bool {
+        matches!(target, Target::NodePort { service, node } if self.why_silent(service, node).is_some())
+    }
+
+    /// How many cells of each row are.
+    pub(crate) fn skipped_in_row(&self) -> usize {
+        let nodes = self.layout.nodes();
+        self.tried.node_ports.iter().map(|tried| nodes - tried).sum()
+    }
+
+    /// Whether the agent at the source of a cell tries it.
+    pub(crate) fn is_tried(&self, from: AgentIndex, target: Target) -> bool {
+        self.is_present(from)
+            && match target {
+                Target::Agent(to) => self.has_address(to),
+                target => !self.is_skipped(target),
+            }
+    }
+
+    /// How many cells an agent tries.
+    pub(crate) fn tried_by(&self, agent: AgentIndex) -> usize {
+        let Some(source) = self.layout.source(agent).filter(|_| self.is_present(agent)) else {
+            return 0;
+        };
+        let others = self.tried.agents - usize::from(self.has_address(agent));
+        let services = self.layout.services(source).len() - self.layout.all_node_ports(source).len();
+        KINDS.len() * others + services + self.tried.node_ports.iter().sum::<usize>()
+    }
+
+    fn is_present(&self, agent: AgentIndex) -> bool {
+        self.present.get(agent.0 as usize).copied().unwrap_or(false)
+    }
+
+    fn has_address(&self, agent: AgentIndex) -> bool {
+        self.addressed.get(agent.0 as usize).copied().unwrap_or(false)
+    }
+
+    /// How a cell is to be tried, at least once.
+    pub(crate) fn planned(&self, from: AgentIndex, target: Target, kind: ProbeKind) -> Planned {
+        if !self.is_tried(from, target) {
+            return Planned { flows: 1, tries: 1 };
+        }
+        let (flows, tries) = load::flows_and_tries(&self.roster, kind, target, &self.options);
+        Planned {
+            flows: u32::from(flows).max(1),
+            tries: u32::from(tries).max(1),
+        }
     }
 
     /// The nodes that the endpoints of a service stand on; none for what is no service.
@@ -126,9 +336,8 @@ impl Round {
                 endpoints.map(|endpoint| &endpoint.node).collect()
             }
             Target::Api => {
-                let endpoints = cluster.api.iter().flat_map(|api| &api.endpoints);
-                let nodes = endpoints.filter_map(|endpoint| self.roster.node_of_host_address(endpoint.ip()));
-                nodes.collect()
+                let nodes = self.layout.api.iter();
+                nodes.map(|node| self.roster.node_name(*node)).collect()
             }
             Target::NodePort { service, .. } => {
                 let backends = cluster.node_ports.get(*service).into_iter();
@@ -141,260 +350,38 @@ impl Round {
         }
     }
 
-    /// What an agent has to do; `None` for one that is not present.
-    pub fn plan_of(&self, agent: AgentIndex) -> Option<&Plan> {
-        self.plans.get(usize::try_from(agent.0).ok()?)?.as_ref()
+    /// What an agent has to do; `None` for one that is not present. It is made each time.
+    pub fn plan_of(&self, agent: AgentIndex) -> Option<Plan> {
+        plan::plan(self, agent)
     }
 
-    /// What each agent has to do.
+    /// What each agent has to do: all of it at once.
     pub fn plans(&self) -> Vec<Option<Plan>> {
-        self.plans.clone()
+        self.roster
+            .indexed()
+            .map(|(agent, _)| self.plan_of(agent))
+            .collect()
+    }
+
+    /// The chosen ones of an agent's cells that ask NodePorts, as a plan.
+    pub(crate) fn plan_of_node_ports(
+        &self,
+        agent: AgentIndex,
+        chosen: impl Fn(CellIndex) -> bool,
+    ) -> Option<Plan> {
+        plan::plan_of_node_ports(self, agent, chosen)
     }
 
     /// The cell that a probe of an agent fills; `None` if there is no such probe.
     pub fn cell_of(&self, agent: AgentIndex, probe: ProbeId) -> Option<CellIndex> {
-        let probes = self.cell_of_probe.get(usize::try_from(agent.0).ok()?)?;
-        probes.get(usize::try_from(probe.0).ok()?).copied()
-    }
-}
-
-/// The cells of one source.
-struct Row<'a> {
-    roster: &'a Roster,
-    from: AgentIndex,
-    agent: &'a RosterAgent,
-    cells: &'a mut Vec<PlannedCell>,
-}
-
-impl Row<'_> {
-    fn push(&mut self, target: Target, kind: ProbeKind, address: Option<IpAddr>, port: Port, effort: Effort) {
-        let effort = match (&self.agent.presence, effort) {
-            (_, Effort::Skipped(why)) => Effort::Skipped(why),
-            (Presence::Absent { why }, _) => Effort::Impossible(format!("no agent to probe from: {why}")),
-            (_, effort) => effort,
-        };
-        self.cells.push(PlannedCell {
-            from: self.from,
-            target,
-            kind,
-            address,
-            port,
-            effort,
-        });
-    }
-
-    fn agents(&mut self) {
-        // An absent agent's port is not known from itself; all agents of a run have the same.
-        let usual_port = self
-            .roster
-            .agents
-            .iter()
-            .find_map(|agent| agent.prepared().map(|p| p.responder_port));
-        for (index, other) in self.roster.indexed() {
-            if index == self.from || matches!(other.presence, Presence::Skipped { .. }) {
-                continue;
-            }
-            let responder = other
-                .prepared()
-                .map(|prepared| prepared.responder_port)
-                .or(usual_port);
-            for kind in [
-                ProbeKind::Icmp,
-                ProbeKind::Tcp,
-                ProbeKind::Udp,
-                ProbeKind::PathMtu,
-            ] {
-                let port = if kind == ProbeKind::Icmp {
-                    Port(0)
-                } else {
-                    responder.unwrap_or(Port(0))
-                };
-                let effort = match (&other.presence, other.address) {
-                    (_, Some(_)) => Effort::Tried,
-                    (Presence::Absent { why }, None) => {
-                        Effort::Impossible(format!("it has no address: {why}"))
-                    }
-                    (_, None) => Effort::Impossible("its address is not known".to_owned()),
-                };
-                self.push(Target::Agent(index), kind, other.address, port, effort);
-            }
-        }
-    }
-
-    fn loopback(&mut self) {
-        let address = match self.agent.address {
-            Some(IpAddr::V6(_)) => IpAddr::V6(Ipv6Addr::LOCALHOST),
-            Some(IpAddr::V4(_)) | None => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        };
-        let own_port = self
-            .agent
-            .prepared()
-            .map_or(Port(0), |prepared| prepared.responder_port);
-        for kind in [ProbeKind::Icmp, ProbeKind::Tcp, ProbeKind::Udp] {
-            let port = if kind == ProbeKind::Icmp {
-                Port(0)
-            } else {
-                own_port
-            };
-            self.push(Target::Loopback, kind, Some(address), port, Effort::Tried);
-        }
-    }
-
-    fn api(&mut self) {
-        let Some(api) = &self.roster.cluster.api else {
-            return;
-        };
-        for kind in [ProbeKind::Tcp, ProbeKind::Tls] {
-            self.push(Target::Api, kind, Some(api.address), api.port, Effort::Tried);
-        }
-    }
-
-    fn dns(&mut self) {
-        const DOMAIN: Port = Port(53);
-        let Some(dns) = &self.roster.cluster.dns else {
-            return;
-        };
-        for kind in [ProbeKind::DnsUdp, ProbeKind::DnsTcp] {
-            let target = Target::Dns {
-                as_application: false,
-            };
-            self.push(target, kind, Some(dns.address), DOMAIN, Effort::Tried);
-            for (number, endpoint) in dns.endpoints.iter().enumerate() {
-                self.push(
-                    Target::DnsEndpoint(number),
-                    kind,
-                    Some(endpoint.address),
-                    dns.endpoint_port,
-                    Effort::Tried,
-                );
-            }
-        }
-        // Only where resolv.conf names the cluster's DNS and nothing else: a node's own resolver is not under test.
-        let asks_cluster = self.agent.prepared().is_some_and(|prepared| {
-            !prepared.nameservers.is_empty()
-                && prepared.nameservers.iter().all(|server| *server == dns.address)
-        });
-        if asks_cluster {
-            let target = Target::Dns { as_application: true };
-            self.push(
-                target,
-                ProbeKind::DnsUdp,
-                Some(dns.address),
-                DOMAIN,
-                Effort::Tried,
-            );
-        }
-    }
-
-    fn node_ports(&mut self) {
-        for (service, offer) in self.roster.cluster.node_ports.iter().enumerate() {
-            let kind = match offer.protocol {
-                Protocol::Tcp => ProbeKind::Tcp,
-                Protocol::Udp => ProbeKind::Udp,
-                Protocol::Icmp => continue,
-            };
-            for node in &self.roster.nodes {
-                let host = self
-                    .roster
-                    .find(&node.name, mesh_proto::Plane::Host)
-                    .and_then(|(_, agent)| agent.address);
-                let has_backend = offer.backends.iter().any(|backend| backend.node == node.name);
-                let effort = if offer.policy == TrafficPolicy::Local && !has_backend {
-                    Effort::Skipped(
-                        "externalTrafficPolicy Local and no backend on this node: silent by design".into(),
-                    )
-                } else if host.is_none() {
-                    Effort::Skipped("the node's own address is not known".to_owned())
-                } else {
-                    Effort::Tried
-                };
-                let target = Target::NodePort {
-                    service,
-                    node: node.name.clone(),
-                };
-                self.push(target, kind, host, offer.port, effort);
-            }
-        }
-    }
-}
-
-fn plans(
-    roster: &Roster,
-    cells: &[PlannedCell],
-    options: &PlanOptions,
-) -> (Vec<Option<Plan>>, Vec<Vec<CellIndex>>) {
-    let pacing = Pacing {
-        spread: load::spread(roster, cells, options),
-        ..options.pacing
-    };
-    let mut plans: Vec<Option<Plan>> = roster
-        .agents
-        .iter()
-        .map(|agent| {
-            agent.prepared().map(|_| Plan {
-                pacing,
-                probes: Vec::new(),
-            })
-        })
-        .collect();
-    let mut cell_of_probe = vec![Vec::new(); roster.agents.len()];
-    for (number, cell) in cells.iter().enumerate() {
-        let Ok(row) = usize::try_from(cell.from.0) else {
-            continue;
-        };
-        let (Effort::Tried, Some(address), Some(plan)) = (&cell.effort, cell.address, plans[row].as_mut())
-        else {
-            continue;
-        };
-        let id = ProbeId(u32::try_from(cell_of_probe[row].len()).unwrap_or(u32::MAX));
-        plan.probes.push(probe(roster, cell, id, address, options));
-        cell_of_probe[row].push(CellIndex(number));
-    }
-    // Each agent begins behind itself, so that not all of them fall upon the first node at once.
-    for (row, plan) in plans.iter_mut().enumerate() {
-        if let Some(plan) = plan {
-            let begin = plan.probes.len() * row / roster.agents.len().max(1);
-            plan.probes.rotate_left(begin);
-        }
-    }
-    (plans, cell_of_probe)
-}
-
-fn probe(
-    roster: &Roster,
-    cell: &PlannedCell,
-    id: ProbeId,
-    address: IpAddr,
-    options: &PlanOptions,
-) -> PlannedProbe {
-    let (flows, tries) = load::flows_and_tries(roster, cell, options);
-    let expect = match cell.target {
-        Target::Agent(index) => Expect::Agent(index),
-        Target::Loopback => Expect::Agent(cell.from),
-        Target::Api | Target::Dns { .. } | Target::DnsEndpoint(_) | Target::NodePort { .. } => Expect::Anyone,
-    };
-    let dns = match cell.target {
-        Target::Dns { as_application } => Some(as_application),
-        Target::DnsEndpoint(_) => Some(false),
-        _ => None,
-    };
-    let name = roster
-        .cluster
-        .dns
-        .as_ref()
-        .map(|dns| dns.name.clone())
-        .unwrap_or_default();
-    PlannedProbe {
-        id,
-        kind: cell.kind,
-        address,
-        port: cell.port,
-        expect,
-        flows,
-        tries,
-        interval: options.interval,
-        timeout: options.timeout,
-        dns: dns.map(|as_application| DnsQuestion { name, as_application }),
+        let source = self.layout.source(agent)?;
+        let place = usize::try_from(probe.0).ok()?;
+        let cell = CellIndex(source.row.start.checked_add(place)?);
+        let (target, _) = source
+            .row
+            .contains(&cell.0)
+            .then(|| self.layout.asked(source.rank, place))?;
+        self.is_tried(agent, target).then_some(cell)
     }
 }
 

@@ -7,7 +7,7 @@ use mesh_proto::{AgentIndex, Answer, Ask, Inquiry, InquiryId, Seen};
 
 use self::questions::questions;
 use crate::Matrix;
-use crate::judge::judge;
+use crate::judge::Judge;
 
 /// A question that was put to an agent, and what it said.
 #[derive(Debug, Clone)]
@@ -24,9 +24,10 @@ impl Matrix {
         if !self.looks.is_empty() {
             return Vec::new();
         }
-        let judged = judge(self);
+        self.settle();
+        let raised = questions(&Judge::new(self));
         let mut asked: Vec<(AgentIndex, Vec<Inquiry>)> = Vec::new();
-        for (from, ask) in questions(self, &judged) {
+        for (from, ask) in raised {
             let id = InquiryId(u32::try_from(self.looks.len()).unwrap_or(u32::MAX));
             let inquiry = Inquiry { id, ask: ask.clone() };
             match asked.iter_mut().find(|(agent, _)| *agent == from) {

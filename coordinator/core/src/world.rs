@@ -16,8 +16,8 @@ use mesh_proto::{
 pub(crate) use self::lossy::Lossy;
 use self::lossy::{Hop, Seen, Way};
 use crate::{
-    Api, Backend, Cluster, Dns, Matrix, NodePortService, Overlay, PlanOptions, PlannedCell, Presence, Roster,
-    RosterAgent, RosterNode, Round, RunInfo, Target,
+    Api, Backend, Cluster, Dns, Matrix, NodeIndex, NodePortService, Overlay, PlanOptions, PlannedCell,
+    Presence, Roster, RosterAgent, RosterNode, Round, RunInfo, Target,
 };
 
 /// What becomes of a service, asked by the agents of a node.
@@ -204,7 +204,7 @@ impl World {
                 continue;
             };
             for probe in &plan.probes {
-                let cell = &round.cells()[round.cell_of(agent, probe.id).unwrap().0];
+                let cell = &round.cell(round.cell_of(agent, probe.id).unwrap());
                 let fate = self.fate_of(&round, cell);
                 if let Some(Seen { observation, arrived }) = self.lose(&round, cell, probe, &fate) {
                     if let Target::Agent(to) = cell.target {
@@ -276,8 +276,10 @@ impl World {
             Target::Api => (vec![(node, 0)], true),
             Target::DnsEndpoint(number) => (vec![(node, [0, last][*number])], true),
             Target::Dns { .. } => (vec![(node, [0, last][cell.from.0 as usize % 2])], true),
-            Target::NodePort { node: on, .. } => {
-                let on = self.number(on);
+            Target::NodePort {
+                node: NodeIndex(on), ..
+            } => {
+                let on = *on;
                 (vec![(node, on), (on, self.second())], true)
             }
         };
@@ -326,8 +328,11 @@ impl World {
                     (fate, _) => fate,
                 }
             }
-            Target::NodePort { node: on, service } => {
-                let on = self.number(on);
+            Target::NodePort {
+                node: NodeIndex(on),
+                service,
+            } => {
+                let on = *on;
                 // The second service's policy is Local: a node asks its own backend only.
                 let backend = if *service == 1 { on } else { self.second() };
                 match leg(node, plane, on, Plane::Host) {

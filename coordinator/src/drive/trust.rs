@@ -42,8 +42,12 @@ pub(super) struct Asked {
 
 impl Asked {
     pub(super) fn of(plan: &Plan) -> Self {
-        // The planner numbers probes from 0 without gaps, in any order.
-        let mut probes = vec![None; plan.probes.len()];
+        // The planner numbers probes from 0 with few gaps, in any order.
+        let numbers = plan
+            .probes
+            .iter()
+            .filter_map(|probe| usize::try_from(probe.id.0).ok());
+        let mut probes = vec![None; numbers.max().map_or(0, |last| last.saturating_add(1))];
         for probe in &plan.probes {
             let slot = usize::try_from(probe.id.0)
                 .ok()

@@ -1,13 +1,13 @@
 //! A node that is down, and cells that no place explains.
 
-use mesh_proto::{Cause, Confidence, Where};
+use mesh_proto::{Cause, Confidence, Finding, Severity, Where};
 
 use super::Draft;
 use super::evidence::evidence;
 use super::place::node_name;
 use crate::NodeIndex;
 use crate::judge::why_absent;
-use crate::localise::{Model, Pick};
+use crate::localise::{Model, Pick, Rest};
 use crate::round::CellIndex;
 
 /// A node that answers nobody, nor its link.
@@ -64,7 +64,10 @@ pub(super) fn nowhere(model: &Model<'_>, cells: &[CellIndex]) -> Draft {
         confidence: Confidence::Possible,
         summary: match cells.len() {
             1 => "One cell is not whole, and no place explains it better than chance.".to_owned(),
-            count => format!("{count} cells are not whole, and no single place explains them."),
+            count if model.holds_all() => {
+                format!("{count} cells are not whole, and no single place explains them.")
+            }
+            _ => "Cells here and there are not whole, and no single place explains them.".to_owned(),
         },
         evidence: evidence(model, cells),
         advice: vec!["Run again with -o wide and compare the failing cells with healthy ones.".to_owned()],
@@ -73,4 +76,27 @@ pub(super) fn nowhere(model: &Model<'_>, cells: &[CellIndex]) -> Draft {
         at_no_place: true,
         explains: cells.to_vec(),
     }
+}
+
+/// Cells that no place explains, at nodes that are like all others; `None` if there are none.
+pub(super) fn scattered(rest: &Rest) -> Option<Finding> {
+    let count = rest.failed + rest.degraded;
+    (count > 0).then(|| Finding {
+        cause: Cause::Unknown,
+        place: Where::default(),
+        severity: if rest.failed > 0 {
+            Severity::Failure
+        } else {
+            Severity::Warning
+        },
+        confidence: Confidence::Possible,
+        explains: u32::try_from(count).unwrap_or(u32::MAX),
+        summary: format!(
+            "{count} cells here and there are not whole, and no single place explains them: {} failed, {} came through badly.",
+            rest.failed, rest.degraded
+        ),
+        evidence: Vec::new(),
+        advice: vec!["Run again with -o wide and compare the failing cells with healthy ones.".to_owned()],
+        ruled_out: Vec::new(),
+    })
 }

@@ -13,6 +13,7 @@ type Sight = (Option<Reason>, Option<(u8, u8)>);
 /// Sentences that quote the cells a place explains: how many, what was seen, and an example of each kind of it.
 pub(super) fn evidence(model: &Model<'_>, cells: &[CellIndex]) -> Vec<String> {
     const KINDS_SHOWN: usize = 4;
+    let all_cells = cells;
     let mut by_sight: BTreeMap<Sight, Vec<CellIndex>> = BTreeMap::new();
     for cell in cells {
         let icmp = icmp(model, *cell).map(|icmp| (icmp.kind, icmp.code));
@@ -26,10 +27,10 @@ pub(super) fn evidence(model: &Model<'_>, cells: &[CellIndex]) -> Vec<String> {
     let shown = sights.iter().take(KINDS_SHOWN).map(|cells| {
         let number = cells.len();
         let sight = sight(model, cells[0]);
-        let all = if number == 1 {
-            "1 cell".to_owned()
-        } else {
-            format!("{number} cells")
+        let all = match number {
+            _ if !model.holds_all() => format!("{number} of the {} cells looked at closely", all_cells.len()),
+            1 => "1 cell".to_owned(),
+            _ => format!("{number} cells"),
         };
         format!("{all}: {sight}; for example {}", example(model, cells[0]))
     });
@@ -38,11 +39,7 @@ pub(super) fn evidence(model: &Model<'_>, cells: &[CellIndex]) -> Vec<String> {
 
 /// The ICMP error that a cell got.
 pub(super) fn icmp(model: &Model<'_>, cell: CellIndex) -> Option<IcmpError> {
-    model.matrix.observations()[cell.0]
-        .as_ref()?
-        .failure
-        .as_ref()?
-        .icmp
+    model.failure(cell)?.icmp
 }
 
 /// One cell in words: who, whom, how.
@@ -53,9 +50,9 @@ pub(super) fn example(model: &Model<'_>, cell: CellIndex) -> String {
         .agent(planned.from)
         .map(|agent| agent.key.to_string())
         .unwrap_or_default();
-    let to = match &planned.target {
+    let to = match planned.target {
         Target::Agent(to) => roster
-            .agent(*to)
+            .agent(to)
             .map(|agent| agent.key.to_string())
             .unwrap_or_default(),
         Target::Loopback => TargetKind::Loopback.name().to_owned(),
@@ -65,7 +62,7 @@ pub(super) fn example(model: &Model<'_>, cell: CellIndex) -> String {
         } => "the DNS service".to_owned(),
         Target::Dns { as_application: true } => "the DNS service by resolv.conf".to_owned(),
         Target::DnsEndpoint(_) => "the DNS endpoint".to_owned(),
-        Target::NodePort { node, .. } => format!("the NodePort of {node}"),
+        Target::NodePort { node, .. } => format!("the NodePort of {}", roster.node_name(node)),
     };
     let address = planned
         .address
@@ -76,7 +73,7 @@ pub(super) fn example(model: &Model<'_>, cell: CellIndex) -> String {
     } else {
         format!(" port {}", planned.port)
     };
-    let seen = model.matrix.observations()[cell.0].as_ref();
+    let seen = model.observation(cell);
     let tries = seen
         .map(|seen| format!(": {} of {} came back", seen.received, seen.sent))
         .unwrap_or_default();
@@ -84,8 +81,8 @@ pub(super) fn example(model: &Model<'_>, cell: CellIndex) -> String {
 }
 
 fn sight(model: &Model<'_>, cell: CellIndex) -> String {
-    let seen = model.matrix.observations()[cell.0].as_ref();
-    let failure = seen.and_then(|seen| seen.failure.as_ref());
+    let seen = model.observation(cell);
+    let failure = model.failure(cell);
     let detail = failure.and_then(|failure| failure.detail.as_deref());
     let local = failure.and_then(|failure| failure.local.as_ref());
     let words = match (model.judged(cell).seen(), icmp(model, cell)) {
@@ -99,7 +96,7 @@ fn sight(model: &Model<'_>, cell: CellIndex) -> String {
             )
         }
         (Some(Reason::Timeout), None) if model.kind(cell) == ProbeKind::PathMtu => {
-            let mtu = seen.and_then(|seen| seen.path_mtu);
+            let mtu = seen.as_ref().and_then(|seen| seen.path_mtu);
             mtu.map_or_else(
                 || Reason::Timeout.meaning().to_owned(),
                 |mtu| {

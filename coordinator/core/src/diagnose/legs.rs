@@ -117,7 +117,7 @@ fn counts(model: &Model<'_>, cell: CellIndex) -> Option<(NodeIndex, NodeIndex, u
         return None;
     };
     let arrived = model.matrix.arrived(model.cell(cell).from, to, ProbeKind::Udp)?;
-    let seen = model.matrix.observations()[cell.0].as_ref()?;
+    let seen = model.observation(cell)?;
     let (sent, received) = (u64::from(seen.sent), u64::from(seen.received));
     let (Some(from), Some(to)) = model.nodes(cell) else {
         return None;

@@ -99,8 +99,7 @@ fn is_refused(scene: &Scene<'_>, cell: CellIndex) -> bool {
 
 /// The source's own call failed, as it does without a route or a neighbour.
 fn is_failed_call(scene: &Scene<'_>, cell: CellIndex) -> bool {
-    let seen = scene.model.matrix.observations()[cell.0].as_ref();
-    let failure = seen.and_then(|seen| seen.failure.as_ref());
+    let failure = scene.model.failure(cell);
     failure.is_some_and(|failure| failure.local.is_some() && failure.icmp.is_none())
 }
 

@@ -38,9 +38,8 @@ fn place(scene: &Scene<'_>, sites: &[(NodeIndex, Plane)]) -> Where {
     let mut planes: Vec<Plane> = sites.iter().map(|(_, plane)| *plane).collect();
     planes.sort_unstable();
     planes.dedup();
-    let everywhere = scene.hypothesis.scope == Scope::Cluster
-        && nodes.len() == scene.roster().nodes.len()
-        && nodes.len() > 1;
+    let everywhere =
+        scene.hypothesis.scope == Scope::Cluster && nodes.len() == scene.nodes().count() && nodes.len() > 1;
     Where {
         nodes: if everywhere {
             Vec::new()

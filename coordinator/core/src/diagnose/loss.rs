@@ -1,5 +1,6 @@
 //! Some of it comes through, some does not, or only late.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_proto::{Cause, Confidence, Direction, FlowTally, Observation, ProbeKind, Where};
@@ -115,7 +116,7 @@ fn datagrams(model: &Model<'_>, cells: &[CellIndex]) -> (u32, u32) {
     let datagrams = cells
         .iter()
         .filter(|cell| matches!(model.kind(**cell), ProbeKind::Icmp | ProbeKind::Udp))
-        .filter_map(|cell| model.matrix.observations()[cell.0].as_ref());
+        .filter_map(|cell| model.observation(*cell));
     datagrams.fold((0, 0), |(sent, lost), seen| {
         (sent + seen.sent, lost + seen.sent.saturating_sub(seen.received))
     })
@@ -141,10 +142,10 @@ fn elsewhere(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis, place: &mu
         }
         None => in_words(place),
     };
-    let seen: Vec<&Observation> = pick
+    let seen: Vec<Cow<'_, Observation>> = pick
         .explains
         .iter()
-        .filter_map(|cell| model.matrix.observations()[cell.0].as_ref())
+        .filter_map(|cell| model.observation(*cell))
         .collect();
     let sent: u32 = seen.iter().map(|seen| seen.sent).sum();
     let lost: u32 = seen
@@ -227,7 +228,7 @@ pub(super) fn flows_between_pairs(model: &Model<'_>, cells: &[CellIndex]) -> (Ve
 
 /// Streams of which some flows were tried again and again in vain, while others came through at once.
 fn has_dead_flows(model: &Model<'_>, cell: CellIndex) -> bool {
-    let seen = model.matrix.observations()[cell.0].as_ref();
+    let seen = model.observation(cell);
     model.kind(cell) == ProbeKind::Tcp
         && seen.is_some_and(|seen| {
             let flows = &seen.incomplete_flows;
@@ -244,17 +245,15 @@ fn only_first_packets(model: &Model<'_>, pick: &Pick) -> bool {
         .explains
         .iter()
         .filter(|cell| model.kind(**cell) == ProbeKind::Udp);
-    let seen: Vec<&Observation> = udp
-        .filter_map(|cell| model.matrix.observations()[cell.0].as_ref())
-        .collect();
-    let once = |seen: &&Observation| {
+    let seen: Vec<Cow<'_, Observation>> = udp.filter_map(|cell| model.observation(*cell)).collect();
+    let once = |seen: &Cow<'_, Observation>| {
         let lost = seen.sent.saturating_sub(seen.received) as usize;
         let flows = &seen.incomplete_flows;
         let one = |flow: &FlowTally| flow.sent >= 3 && flow.sent - flow.received.min(flow.sent) == 1;
         lost > 1 && lost == flows.len() && flows.iter().all(one)
     };
     let even = |a: &Observation, b: &Observation| a.incomplete_flows.len() == b.incomplete_flows.len();
-    seen.len() >= 2 && seen.iter().all(once) && seen.windows(2).all(|pair| even(pair[0], pair[1]))
+    seen.len() >= 2 && seen.iter().all(once) && seen.windows(2).all(|pair| even(&pair[0], &pair[1]))
 }
 
 /// Where to look when answers come late.

@@ -14,11 +14,7 @@ use crate::round::CellIndex;
 /// A path-MTU black hole.
 pub(super) fn mtu(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -> Draft {
     let mut place = place(model, hypothesis);
-    let found = |cell: &CellIndex| {
-        model.matrix.observations()[cell.0]
-            .as_ref()
-            .and_then(|seen| seen.path_mtu)
-    };
+    let found = |cell: &CellIndex| model.observation(*cell).and_then(|seen| seen.path_mtu);
     // On the wire itself the whole packet is seen; inside an overlay its header takes a part of it.
     let bare: Vec<CellIndex> = pick
         .explains
@@ -137,7 +133,7 @@ fn is_bounded(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -> bool {
         return true;
     }
     let passes = |is_near: &dyn Fn(NodeIndex, NodeIndex) -> bool| {
-        (0..model.judged.len()).map(CellIndex).any(|cell| {
+        model.cells().any(|cell| {
             let (Some(from), Some(to)) = model.nodes(cell) else {
                 return false;
             };

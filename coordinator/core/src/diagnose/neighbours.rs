@@ -172,7 +172,8 @@ pub(super) fn duplicate_address(scene: &Scene<'_>) -> Opinion {
             ..Where::default()
         };
     }
-    let who = scene.model.matrix.observations()[cell.0]
+    let seen = scene.model.observation(cell);
+    let who = seen
         .as_ref()
         .and_then(|seen| seen.responder.as_ref())
         .map(|who| format!(" ({} answered)", who.key))
@@ -203,8 +204,9 @@ fn is_confirmed(scene: &Scene<'_>, from: NodeIndex, to: NodeIndex) -> bool {
 
 /// Whether somebody answers what a node sends to another's address.
 fn answers(scene: &Scene<'_>, from: NodeIndex, to: NodeIndex) -> bool {
-    let cells = (0..scene.model.judged.len()).map(CellIndex);
-    let mut between = cells
+    let mut between = scene
+        .model
+        .cells()
         .filter(|cell| scene.model.host_to_host(*cell) && scene.model.nodes(*cell) == (Some(from), Some(to)));
     between.any(|cell| {
         let seen = scene.model.judged(cell).seen();

@@ -260,10 +260,11 @@ pub(super) fn policy_node_port(scene: &Scene<'_>) -> Opinion {
     if !from_pods {
         return Opinion::Elsewhere;
     }
-    for (number, cell) in roster_cells(scene) {
-        let Target::NodePort { node, .. } = &cell.target else {
+    for number in scene.model.cells() {
+        let Target::NodePort { node, .. } = scene.model.target(number) else {
             continue;
         };
+        let (cell, node) = (scene.model.cell(number), roster.node_name(node));
         if !clients.contains(&cell.from) || !scene.model.observed(number) {
             continue;
         }
@@ -287,7 +288,7 @@ pub(super) fn policy_node_port(scene: &Scene<'_>) -> Opinion {
         _ => return Opinion::Elsewhere,
     };
     // Where a node's rules or the way between nodes is broken, the nodes themselves see it as well.
-    let all_sources = sources.len() == roster.nodes.len();
+    let all_sources = sources.len() == scene.nodes().count();
     let place = Where {
         nodes: if all_sources
             && matches!(
@@ -314,11 +315,4 @@ pub(super) fn policy_node_port(scene: &Scene<'_>) -> Opinion {
         place,
     }
     .into()
-}
-
-fn roster_cells<'a>(
-    scene: &Scene<'a>,
-) -> impl Iterator<Item = (crate::round::CellIndex, &'a crate::round::PlannedCell)> {
-    let cells = scene.model.matrix.round().cells().iter().enumerate();
-    cells.map(|(number, cell)| (crate::round::CellIndex(number), cell))
 }

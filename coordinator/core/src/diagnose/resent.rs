@@ -72,15 +72,15 @@ fn is_at(pick: &Pick, node: NodeIndex) -> bool {
 
 /// Cells that ask the endpoint from other nodes, where nearly each of them was answered to the second query only.
 fn always_resent(model: &Model<'_>, number: usize, home: NodeIndex, kind: ProbeKind) -> Vec<CellIndex> {
-    let cells = (0..model.judged.len()).map(CellIndex).filter(|cell| {
-        model.cell(*cell).target == Target::DnsEndpoint(number)
+    let cells = model.cells().filter(|cell| {
+        model.target(*cell) == Target::DnsEndpoint(number)
             && model.kind(*cell) == kind
             && model.observed(*cell)
             && model.nodes(*cell).0 != Some(home)
     });
     let all: Vec<CellIndex> = cells.collect();
     let is_resent = |cell: &CellIndex| {
-        let seen = model.matrix.observations()[cell.0].as_ref();
+        let seen = model.observation(*cell);
         model.judged(*cell).state == CellState::Degraded
             && seen.is_some_and(|seen| seen.resent > 0 && seen.resent >= seen.received)
     };

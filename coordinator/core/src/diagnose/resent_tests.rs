@@ -13,7 +13,7 @@ fn report(slow: &[usize]) -> mesh_proto::Report {
     for agent in (0..).map(AgentIndex).take(round.roster().agents.len()) {
         let own = round.roster().agents[agent.0 as usize].key.node.to_string();
         for probe in &round.plan_of(agent).unwrap().probes {
-            let cell = &round.cells()[round.cell_of(agent, probe.id).unwrap().0];
+            let cell = round.cell(round.cell_of(agent, probe.id).unwrap());
             let is_slow = |number: &usize| slow.contains(number) && homes[*number] != own;
             let resent = match cell.target {
                 Target::DnsEndpoint(number) if is_slow(&number) => 3,

@@ -62,9 +62,9 @@ pub(super) fn pod_routes_missing(scene: &Scene<'_>) -> Opinion {
     let mut from: Vec<NodeIndex> = missing.iter().map(|(from, _)| *from).collect();
     from.sort_unstable();
     from.dedup();
-    let others = scene.roster().nodes.len() - 1;
+    let others = scene.nodes().count() - 1;
     let lacks_all = |node: &NodeIndex| missing.iter().filter(|(from, _)| from == node).count() == others;
-    let all = scene.roster().nodes.len() * others;
+    let all = (others + 1) * others;
     let place = if missing.len() == all {
         Where {
             nodes: Vec::new(),

@@ -61,9 +61,9 @@ impl<'a> Scene<'a> {
         &self.roster().cluster
     }
 
-    /// All nodes.
-    pub(super) fn nodes(&self) -> impl Iterator<Item = NodeIndex> + use<> {
-        (0..self.roster().nodes.len()).map(NodeIndex)
+    /// All nodes that are looked at.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = NodeIndex> + use<'a> {
+        self.model.nodes_here().iter().copied()
     }
 
     /// The nodes that may be at fault.
@@ -117,16 +117,13 @@ impl<'a> Scene<'a> {
 
     /// What the kernel says in an agent's place.
     pub(super) fn facts(&self, node: NodeIndex, plane: Plane) -> Option<&'a HostFacts> {
-        let (agent, _) = self.roster().find(self.roster().node_name(node), plane)?;
+        let agent = self.model.agent_at(node, plane)?;
         self.model.matrix.agent(agent)?.facts.as_ref()
     }
 
     /// The address of a node's agent.
     pub(super) fn address(&self, node: NodeIndex, plane: Plane) -> Option<IpAddr> {
-        self.roster()
-            .find(self.roster().node_name(node), plane)?
-            .1
-            .address
+        self.roster().agent(self.model.agent_at(node, plane)?)?.address
     }
 
     /// The node that an address belongs to, as far as agents and kernels say.
@@ -208,7 +205,7 @@ impl<'a> Scene<'a> {
         let is_there = |name: &NodeName| roster.node_index(name).is_some_and(|node| nodes.contains(&node));
         let target = &self.model.cell(cell).target;
         let asked = match target {
-            Target::NodePort { node, .. } => is_there(node),
+            Target::NodePort { node, .. } => nodes.contains(node),
             Target::DnsEndpoint(number) => {
                 let dns = self.cluster().dns.as_ref();
                 dns.and_then(|dns| dns.endpoints.get(*number))
@@ -227,7 +224,7 @@ impl<'a> Scene<'a> {
         let mut place = self.place.clone();
         // A node that is named for several reasons is one.
         let nodes: BTreeSet<NodeIndex> = nodes.iter().copied().collect();
-        let all = self.roster().nodes.len();
+        let all = self.nodes().count();
         let narrow = match &self.hypothesis.scope {
             // Of the two ends the one that has it.
             Scope::Pair(..) => nodes.len() == 1,

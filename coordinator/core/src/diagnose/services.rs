@@ -224,10 +224,7 @@ pub(super) fn endpoint_stale(scene: &Scene<'_>) -> Opinion {
     ];
     // A node's own rules translate what its pods and it send, and what comes to its NodePorts.
     let by_rules = |cell: &CellIndex| match &scene.model.cell(*cell).target {
-        Target::NodePort { node, .. } => scene
-            .roster()
-            .node_index(node)
-            .is_some_and(|node| at.contains(&node)),
+        Target::NodePort { node, .. } => at.contains(node),
         _ => scene.model.nodes(*cell).0.is_some_and(|node| at.contains(&node)),
     };
     if let Some(address) = stale.first().filter(|_| scene.pick.explains.iter().all(by_rules)) {
@@ -327,15 +324,12 @@ fn packets(scene: &Scene<'_>, asked: Asked, node: NodeIndex) -> Vec<Packet<'stat
 fn answer_directly(scene: &Scene<'_>, asked: Asked) -> bool {
     match asked {
         Asked::Dns | Asked::DnsEndpoint(_) => {
-            let cells = scene.model.matrix.round().cells().iter().enumerate();
+            let cells = scene.model.cells();
             let mut direct = cells
-                .filter(|(_, cell)| matches!(cell.target, Target::DnsEndpoint(_)))
+                .filter(|cell| matches!(scene.model.target(*cell), Target::DnsEndpoint(_)))
                 .peekable();
             direct.peek().is_some()
-                && direct.all(|(number, _)| {
-                    !scene.model.observed(CellIndex(number))
-                        || scene.model.judged(CellIndex(number)).came_through()
-                })
+                && direct.all(|cell| !scene.model.observed(cell) || scene.model.judged(cell).came_through())
         }
         Asked::Api | Asked::NodePort(_) | Asked::NodePorts => {
             let tried = direct_tries(scene, &asked.endpoints(scene.cluster()));
@@ -388,16 +382,13 @@ pub(super) fn masquerade_missing(scene: &Scene<'_>) -> Opinion {
         })
         .collect();
     let reaches = |cell: &CellIndex| match &scene.model.cell(*cell).target {
-        Target::NodePort { node, .. } => scene
-            .roster()
-            .node_index(node)
-            .is_some_and(|node| lacking.contains(&node)),
+        Target::NodePort { node, .. } => lacking.contains(node),
         _ => false,
     };
     if lacking.is_empty() || !scene.pick.explains.iter().all(reaches) {
         return against_if(!known.is_empty(), "sources are translated there".to_owned());
     }
-    let all = lacking.len() == scene.roster().nodes.len() && lacking.len() > 1;
+    let all = lacking.len() == scene.nodes().count() && lacking.len() > 1;
     let nodes = if all {
         Vec::new()
     } else {

@@ -283,18 +283,18 @@ fn stands_behind(model: &Model<'_>, fault: &Draft, effect: &Draft) -> bool {
 /// The nodes that the endpoints stand on that a cell asks, by their service or one of them; none where it asks neither.
 fn behind(model: &Model<'_>, cell: CellIndex) -> Vec<NodeIndex> {
     let round = model.matrix.round();
-    let target = &model.cell(cell).target;
+    let target = model.target(cell);
     let endpoint = match target {
         Target::DnsEndpoint(number) => round
             .roster()
             .cluster
             .dns
             .as_ref()
-            .and_then(|dns| dns.endpoints.get(*number)),
+            .and_then(|dns| dns.endpoints.get(number)),
         _ => None,
     };
     let names = round
-        .nodes_behind(target)
+        .nodes_behind(&target)
         .into_iter()
         .chain(endpoint.map(|endpoint| &endpoint.node));
     names.filter_map(|name| round.roster().node_index(name)).collect()
@@ -303,7 +303,7 @@ fn behind(model: &Model<'_>, cell: CellIndex) -> Vec<NodeIndex> {
 /// The node whose rules translate what asks a service; `None` for what asks none.
 pub(super) fn translates_at(model: &Model<'_>, cell: CellIndex) -> Option<NodeIndex> {
     match &model.cell(cell).target {
-        Target::NodePort { node, .. } => model.matrix.round().roster().node_index(node),
+        Target::NodePort { node, .. } => Some(*node),
         Target::Api | Target::Dns { .. } => model.nodes(cell).0,
         Target::Agent(_) | Target::Loopback | Target::DnsEndpoint(_) => None,
     }
@@ -325,7 +325,7 @@ fn asks_same(model: &Model<'_>, cell: CellIndex, fault: &Draft) -> bool {
         }
         Target::NodePort { node: at, service } => {
             let port = roster.cluster.node_ports.get(*service).map(|offer| offer.port);
-            fault.place.port == port && is_there(roster.node_index(at))
+            fault.place.port == port && is_there(Some(*at))
         }
         Target::Agent(_) | Target::Loopback | Target::DnsEndpoint(_) => false,
     }
@@ -419,14 +419,14 @@ fn is_more_loss(model: &Model<'_>, fault: &Draft, effect: &Draft) -> bool {
 fn inside(model: &Model<'_>, cell: CellIndex, node: NodeIndex) -> bool {
     let roster = model.matrix.round().roster();
     let (from, to) = model.nodes(cell);
-    let to = match &model.cell(cell).target {
+    let to = match model.target(cell) {
         Target::DnsEndpoint(number) => roster
             .cluster
             .dns
             .as_ref()
-            .and_then(|dns| dns.endpoints.get(*number))
+            .and_then(|dns| dns.endpoints.get(number))
             .and_then(|endpoint| roster.node_index(&endpoint.node)),
-        Target::NodePort { node, .. } => roster.node_index(node),
+        Target::NodePort { node, .. } => Some(node),
         // Only where all that answers it stands there.
         Target::Api => {
             let nodes = behind(model, cell);

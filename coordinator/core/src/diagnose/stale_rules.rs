@@ -62,7 +62,7 @@ fn hidden(model: &Model<'_>, picks: &[Pick], family: Family) -> Vec<CellIndex> {
     };
     let asks = |cell: &CellIndex| {
         family
-            == match model.cell(*cell).target {
+            == match model.target(*cell) {
                 Target::Api => Family::ApiService,
                 Target::Dns { .. } => Family::DnsService,
                 Target::NodePort { service, .. } => Family::NodePort(service),

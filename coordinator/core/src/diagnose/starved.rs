@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use mesh_proto::{AgentIndex, Cause, CellState, Confidence, Reason, Where};
+use mesh_proto::{Cause, CellState, Confidence, Reason, Where};
 
 use super::Draft;
 use crate::NodeIndex;
@@ -40,18 +40,18 @@ pub(super) fn doubt(model: &Model<'_>, drafts: Vec<Draft>) -> Vec<Draft> {
 /// How many agents were starved, of how many that took part.
 fn agents(model: &Model<'_>) -> (usize, usize) {
     let matrix = model.matrix;
-    let cells = matrix.round().cells().iter().zip(matrix.observations());
-    let by_probe: BTreeSet<AgentIndex> = cells
-        .filter(|(_, seen)| seen.as_ref().is_some_and(|seen| seen.starved))
-        .map(|(cell, _)| cell.from)
-        .collect();
     let present = matrix
         .round()
         .roster()
         .indexed()
         .filter(|(_, agent)| agent.prepared().is_some());
     present.fold((0, 0), |(starving, all), (index, _)| {
-        let is_starved = starved(matrix, index) || by_probe.contains(&index);
+        let in_a_probe = || {
+            matrix
+                .agent(index)
+                .is_some_and(|record| record.starved_in_a_probe)
+        };
+        let is_starved = starved(matrix, index) || in_a_probe();
         (starving + usize::from(is_starved), all + 1)
     })
 }
@@ -83,23 +83,23 @@ fn is_sporadic(model: &Model<'_>, draft: &Draft) -> bool {
     let nodes: BTreeSet<NodeIndex> = names.filter_map(|name| roster.node_index(name)).collect();
     let kind = |cell: CellIndex| {
         let (from, to) = model.nodes(cell);
-        let target = &model.cell(cell).target;
+        let target = model.target(cell);
         let to = match target {
-            Target::NodePort { node, .. } => roster.node_index(node),
+            Target::NodePort { node, .. } => Some(node),
             _ => to,
         };
         let is_there = |node: Option<NodeIndex>| node.is_some_and(|node| nodes.contains(&node));
         (
             model.kind(cell),
-            std::mem::discriminant(target),
+            std::mem::discriminant(&target),
             is_there(from),
             is_there(to),
         )
     };
     let kinds: HashSet<_> = draft.explains.iter().map(|cell| kind(*cell)).collect();
-    let all = (0..model.judged.len()).map(CellIndex);
-    let whole =
-        all.filter(|cell| model.judged(*cell).state == CellState::Reachable && kinds.contains(&kind(*cell)));
+    let whole = model
+        .cells()
+        .filter(|cell| model.judged(*cell).state == CellState::Reachable && kinds.contains(&kind(*cell)));
     whole.count() > draft.explains.len()
 }
 

@@ -60,10 +60,9 @@ fn a_rejecting_firewall_keeps_its_name_while_dns_is_down_too() {
 fn a_node_without_service_rules_is_named_while_no_pod_reaches_another_node() {
     for refused in [true, false] {
         let mut world = World::with(5, |trip| dead_if(trip.overlaid()));
-        let third = world.names[3].clone();
         world.service = Box::new(move |node, target| match target {
             Target::Dns { .. } | Target::Api if node == 3 => Some(Fate::TimesOut),
-            Target::NodePort { node, .. } if node.as_str() == third => Some(if refused {
+            Target::NodePort { node, .. } if node.0 == 3 => Some(if refused {
                 Fate::Fails(Failure::new(Reason::Refused))
             } else {
                 Fate::TimesOut
@@ -234,11 +233,8 @@ fn a_few_late_cells_of_a_starved_run_are_no_finding_and_many_are() {
 #[test]
 fn a_refused_node_port_is_not_put_under_a_network_that_passes_nothing() {
     let mut world = World::with(5, |trip| dead_if(trip.overlaid()));
-    let third = world.names[3].clone();
     world.service = Box::new(move |_, target| match target {
-        Target::NodePort { node, .. } if node.as_str() == third => {
-            Some(Fate::Fails(Failure::new(Reason::Refused)))
-        }
+        Target::NodePort { node, .. } if node.0 == 3 => Some(Fate::Fails(Failure::new(Reason::Refused))),
         _ => None,
     });
     let report = world.run();

@@ -1,48 +1,47 @@
 //! An agent that did not get the CPU or the buffers it needed says so, and its silence does not count against a peer.
 
-use mesh_proto::{AgentIndex, CellState, Observation, ProbeKind, Reason};
+use mesh_proto::{AgentIndex, ProbeKind, Reason};
 
-use super::Judged;
-use crate::matrix::Matrix;
-use crate::round::{PlannedCell, Target};
+use super::{Doubt, Judge, Judged};
+use crate::matrix::{Matrix, Outcome};
+use crate::round::Target;
 
-/// Turns failures into unknown where the agent at either end was starved: an answer that an agent itself must give
+/// Turns a failure into unknown where the agent at either end was starved: an answer that an agent itself must give
 /// (not ICMP echo, which its kernel gives) and that timed out proves nothing then.
-pub(super) fn discount(matrix: &Matrix, judged: &mut [Judged]) {
-    for (number, cell) in matrix.round().cells().iter().enumerate() {
-        let timed_out = matches!(judged[number].seen(), Some(Reason::Timeout | Reason::DataStalled));
-        if !timed_out {
-            continue;
-        }
-        let own = matrix.observations()[number]
-            .as_ref()
-            .is_some_and(|seen| seen.starved);
-        let culprit = if own {
-            Some(cell.from)
-        } else {
-            answering_agent(cell).filter(|to| starved(matrix, *to))
-        };
-        if let Some(agent) = culprit.and_then(|agent| matrix.round().roster().agent(agent)) {
-            judged[number] = Judged::unknown(format!("the agent {} was starved of CPU", agent.key));
-        } else if own && judged[number].state == CellState::Failed {
-            judged[number] = Judged::unknown("the probing agent was starved of CPU");
-        }
+pub(super) fn discounted(
+    judge: &Judge<'_>,
+    from: AgentIndex,
+    target: Target,
+    outcome: &Outcome,
+    judged: Judged,
+) -> Judged {
+    if !matches!(judged.seen(), Some(Reason::Timeout | Reason::DataStalled)) {
+        return judged;
     }
+    let culprit = if outcome.starved {
+        Some(from)
+    } else {
+        answering_agent(from, target, outcome.kind).filter(|to| judge.starved[to.0 as usize])
+    };
+    culprit.map_or(judged, |agent| Judged::unknown(Doubt::Starved(agent)))
 }
 
-/// Whether loss in a cell says nothing of the network, since the agent at either end was starved.
-pub(crate) fn loses_by_itself(matrix: &Matrix, cell: &PlannedCell, seen: &Observation) -> bool {
-    seen.starved || answering_agent(cell).is_some_and(|to| starved(matrix, to))
+impl Judge<'_> {
+    /// Whether loss in a cell says nothing of the network, since the agent at either end was starved.
+    pub(crate) fn loses_by_itself(&self, from: AgentIndex, target: Target, outcome: &Outcome) -> bool {
+        let answering = || answering_agent(from, target, outcome.kind);
+        outcome.starved || answering().is_some_and(|to| self.starved[to.0 as usize])
+    }
 }
 
 /// The agent whose process must answer, if one must.
-fn answering_agent(cell: &PlannedCell) -> Option<AgentIndex> {
-    if cell.kind == ProbeKind::Icmp {
+fn answering_agent(from: AgentIndex, target: Target, kind: ProbeKind) -> Option<AgentIndex> {
+    if kind == ProbeKind::Icmp {
         return None;
     }
-    match cell.target {
+    match target {
         Target::Agent(index) => Some(index),
-        Target::Loopback => Some(cell.from),
+        Target::Loopback => Some(from),
         Target::Api | Target::Dns { .. } | Target::DnsEndpoint(_) | Target::NodePort { .. } => None,
     }
 }

@@ -1,6 +1,15 @@
 use mesh_proto::{CellState, Failure, FlowTally, Observation, PathMtu, ProbeId, ProbeKind, Reason};
 
-use super::judge_tries;
+use super::Judged;
+use crate::matrix::Outcomes;
+
+/// The judgement of one observation by itself.
+fn judge_tries(kind: ProbeKind, seen: &Observation) -> Judged {
+    let mut outcomes = Outcomes::default();
+    let id = outcomes.intern(kind, seen.clone(), false);
+    let outcome = outcomes.get(id);
+    super::judge_tries(outcome, outcomes.failure(outcome).map(|failure| failure.reason))
+}
 
 fn seen(sent: u32, received: u32) -> Observation {
     Observation {

@@ -91,10 +91,10 @@ fn is_firm(effect: &Pick) -> bool {
 fn has_choice(model: &Model<'_>, cell: CellIndex) -> bool {
     let cluster = &model.matrix.round().roster().cluster;
     let nodes = |nodes: BTreeSet<_>| nodes.len() > 1;
-    match &model.cell(cell).target {
+    match model.target(cell) {
         Target::NodePort { service, .. } => cluster
             .node_ports
-            .get(*service)
+            .get(service)
             .is_some_and(|service| nodes(service.backends.iter().map(|backend| &backend.node).collect())),
         Target::Dns { .. } => cluster
             .dns

@@ -3,17 +3,16 @@
 //! They are not counted one by one. Between agents, how many must cross a node follows from who takes part; what is ill or
 //! not known is taken off. So the cost is that of the exceptions, and of the cells that ask services.
 
-use std::collections::HashMap;
-
 use mesh_proto::{Plane, ProbeKind};
 
 use super::family::{Family, Filter, Init, Part, Scope};
 use super::hypothesis::{Hypothesis, must_show, says_nothing};
 use super::model::Model;
-use super::path::{parts, parts_between};
+use super::path::parts_between;
 use super::symptom::{Symptom, protocol_of};
 use crate::NodeIndex;
-use crate::round::CellIndex;
+use crate::mixing::QuickMap;
+use crate::round::{CellIndex, KINDS};
 
 /// A place that a census is taken at: a node, or the cluster as a whole, or all NodePorts of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,7 +31,7 @@ type Counts = [[i64; 3]; 4];
 pub(super) struct Census<'m, 'a> {
     model: &'m Model<'a>,
     symptom: Symptom,
-    contradicting: HashMap<(Family, Spot, Init), Counts>,
+    contradicting: QuickMap<(Family, Spot, Init), Counts>,
 }
 
 /// Cells that are alike: how they are asked, from and to which plane, how many, and the places to count them at.
@@ -44,20 +43,12 @@ struct Alike<'s> {
     spots: &'s [Spot],
 }
 
-/// What each agent sends to each other.
-const KINDS: [ProbeKind; 4] = [
-    ProbeKind::Icmp,
-    ProbeKind::Tcp,
-    ProbeKind::Udp,
-    ProbeKind::PathMtu,
-];
-
 impl<'m, 'a> Census<'m, 'a> {
     pub(super) fn new(model: &'m Model<'a>, symptom: Symptom) -> Self {
         let mut census = Self {
             model,
             symptom,
-            contradicting: HashMap::new(),
+            contradicting: QuickMap::default(),
         };
         census.between_agents();
         census.exceptions();
@@ -72,7 +63,8 @@ impl<'m, 'a> Census<'m, 'a> {
             Scope::OwnNode => Spot::OwnNode,
             Scope::OtherNodes => Spot::OtherNodes,
             Scope::Cluster => Spot::Cluster,
-            Scope::Pair(..) | Scope::Group(_) => return false,
+            Scope::Pair(..) => return self.contradicts_pair(place),
+            Scope::Group(_) => return false,
         };
         let Filter { protocol, from } = place.filter;
         let row = protocol.map_or(3, |protocol| protocol as usize);
@@ -81,9 +73,26 @@ impl<'m, 'a> Census<'m, 'a> {
         counts.is_some_and(|counts| counts[row][column] != 0)
     }
 
+    /// Cells that must cross what is between two nodes are few enough for a look at each.
+    fn contradicts_pair(&self, place: &Hypothesis) -> bool {
+        let model = self.model;
+        let mut contradicted = false;
+        model.each_sure_of_pair(place, |cell| {
+            let planes = (
+                model.plane_from(cell).unwrap_or(Plane::Host),
+                model.plane_to(cell),
+            );
+            contradicted = contradicted
+                || must_show(model.kind(cell), planes, place.family, self.symptom)
+                    && self.counts_against(cell);
+        });
+        contradicted
+    }
+
     /// As if all cells between agents were whole.
     fn between_agents(&mut self) {
-        let layout = &self.model.layout;
+        let model = self.model;
+        let layout = &model.layout;
         let mut standing: Vec<[i64; 2]> = vec![[0; 2]; layout.nodes()];
         let mut all = [0; 2];
         for (_, source) in layout.sources() {
@@ -91,7 +100,7 @@ impl<'m, 'a> Census<'m, 'a> {
             all[source.plane as usize] += 1;
         }
         let mut found = Vec::new();
-        for here in (0..layout.nodes()).map(NodeIndex) {
+        for here in layout.here().iter().copied() {
             for (plane, other) in [Plane::Pod, Plane::Host]
                 .into_iter()
                 .flat_map(|plane| [(plane, Plane::Pod), (plane, Plane::Host)])
@@ -111,13 +120,22 @@ impl<'m, 'a> Census<'m, 'a> {
                     spots,
                 };
                 if inside > 0 {
-                    parts_between(layout, (here, plane), (here, other), &mut found);
+                    found.clear();
+                    parts_between(layout, (here, plane), (here, other), |part, certain| {
+                        found.push((part, certain));
+                    });
                     self.add(&found, &alike(plane, other, inside, &with_cluster));
                 }
                 if elsewhere > 0 {
-                    parts_between(layout, (here, plane), (there, other), &mut found);
+                    found.clear();
+                    parts_between(layout, (here, plane), (there, other), |part, certain| {
+                        found.push((part, certain));
+                    });
                     self.add(&found, &alike(plane, other, elsewhere, &with_cluster));
-                    parts_between(layout, (there, other), (here, plane), &mut found);
+                    found.clear();
+                    parts_between(layout, (there, other), (here, plane), |part, certain| {
+                        found.push((part, certain));
+                    });
                     self.add(&found, &alike(other, plane, elsewhere, &at_node));
                 }
             }
@@ -135,7 +153,7 @@ impl<'m, 'a> Census<'m, 'a> {
             if self.counts_against(*cell) {
                 continue;
             }
-            parts(&model.layout, model.cell(*cell), &mut found);
+            model.find_parts(*cell, &mut found);
             let spots = [Spot::Cluster, Spot::Node(from), Spot::Node(to)];
             let alike = Alike {
                 kinds: &[model.kind(*cell)],
@@ -158,7 +176,7 @@ impl<'m, 'a> Census<'m, 'a> {
                 if !self.counts_against(cell) {
                     continue;
                 }
-                parts(&model.layout, model.cell(cell), &mut found);
+                model.find_parts(cell, &mut found);
                 spots.clear();
                 spots.extend([Spot::Cluster, Spot::OwnNode, Spot::OtherNodes]);
                 for (part, _) in found.iter().filter(|(_, certain)| *certain) {

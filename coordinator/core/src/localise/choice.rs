@@ -37,10 +37,10 @@ pub(super) fn choice(model: &Model<'_>, cell: CellIndex, place: &Hypothesis) -> 
     let roster = model.matrix.round().roster();
     let cluster = &roster.cluster;
     let (source, _) = model.nodes(cell);
-    let (entry, endpoints): (Option<NodeIndex>, Vec<Option<NodeIndex>>) = match &model.cell(cell).target {
+    let (entry, endpoints): (Option<NodeIndex>, Vec<Option<NodeIndex>>) = match model.target(cell) {
         Target::NodePort { service, node } => {
-            let offer = cluster.node_ports.get(*service)?;
-            let on = model.layout.node(node);
+            let offer = cluster.node_ports.get(service)?;
+            let on = Some(node);
             let local = offer.policy == mesh_proto::TrafficPolicy::Local;
             let backends = offer
                 .backends

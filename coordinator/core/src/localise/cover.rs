@@ -1,10 +1,11 @@
 //! The greedy set cover over admissible places.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_proto::{NodeName, ProbeKind};
 
+use super::cell_set::CellSet;
 use super::census::Census;
 use super::choice::{Choice, choice};
 use super::family::{Family, Filter, Init, Scope};
@@ -13,6 +14,7 @@ use super::kin::came_back;
 use super::model::Model;
 use super::stand_out::Totals;
 use super::symptom::Symptom;
+use crate::mixing::QuickMap;
 use crate::round::CellIndex;
 
 /// A place that was chosen, with the cells that it is the first to explain.
@@ -27,6 +29,9 @@ pub(crate) struct Pick {
     perhaps: Vec<CellIndex>,
     /// Healthy cells that the place may hit: weak evidence against it.
     pub(crate) spared: usize,
+    /// How many cells it explains besides, outside the model, and whether one of them makes a verdict red.
+    pub(crate) more: usize,
+    pub(crate) more_is_red: bool,
 }
 
 /// What was chosen.
@@ -42,7 +47,7 @@ pub(crate) enum Place {
 
 /// Chooses places until every ill cell is explained, nodes that are down first.
 pub(crate) fn cover(model: &Model<'_>, down: &BTreeSet<NodeName>) -> Vec<Pick> {
-    let mut open: BTreeSet<CellIndex> = model.ill.iter().copied().collect();
+    let mut open = CellSet::new(&model.ill);
     let mut picks = Vec::new();
     let mut claimed = Claimed::new();
     for name in down {
@@ -54,19 +59,16 @@ pub(crate) fn cover(model: &Model<'_>, down: &BTreeSet<NodeName>) -> Vec<Pick> {
     picks.extend(pick_sites(model, &mut open));
     cover_symptom(model, Symptom::Partial, &mut open, &mut claimed, &mut picks);
     for pick in &mut picks {
-        let left = pick.perhaps.iter().copied().filter(|cell| open.remove(cell));
+        let left = pick.perhaps.iter().copied().filter(|cell| open.remove(*cell));
         pick.explains.extend(left);
     }
     if !open.is_empty() {
-        let symptom = if open
-            .iter()
-            .any(|cell| model.symptom(*cell) == Some(Symptom::Dead))
-        {
+        let symptom = if open.iter().any(|cell| model.symptom(cell) == Some(Symptom::Dead)) {
             Symptom::Dead
         } else {
             Symptom::Partial
         };
-        let explains: Vec<CellIndex> = std::mem::take(&mut open).into_iter().collect();
+        let explains: Vec<CellIndex> = open.iter().collect();
         picks.push(Pick::of(Place::Nowhere, symptom, explains));
     }
     picks
@@ -74,12 +76,7 @@ pub(crate) fn cover(model: &Model<'_>, down: &BTreeSet<NodeName>) -> Vec<Pick> {
 
 /// Everything that must or may cross a node that is down, but for what was answered. What only a choice of endpoints led
 /// there it explains if nothing else does.
-fn pick_down(
-    model: &Model<'_>,
-    name: &NodeName,
-    open: &mut BTreeSet<CellIndex>,
-    claimed: &mut Claimed,
-) -> Option<Pick> {
+fn pick_down(model: &Model<'_>, name: &NodeName, open: &mut CellSet, claimed: &mut Claimed) -> Option<Pick> {
     let node = model.layout.node(name)?;
     let at = |family| Hypothesis {
         scope: Scope::Node(node),
@@ -92,13 +89,13 @@ fn pick_down(
         let crosses = places.iter().any(|place| model.crosses(*cell, place).is_some());
         (crosses || stands_on(model, *cell, name)) && !came_back(model, *cell)
     };
-    let hit: Vec<CellIndex> = open.iter().copied().filter(is_hit).collect();
+    let hit: Vec<CellIndex> = open.iter().filter(is_hit).collect();
     let is_chosen = |cell: &CellIndex| {
         model.symptom(*cell) == Some(Symptom::Dead) && choice(model, *cell, &places[0]).is_some()
     };
     let (perhaps, explains): (Vec<CellIndex>, Vec<CellIndex>) = hit.into_iter().partition(is_chosen);
     for cell in &explains {
-        open.remove(cell);
+        open.remove(*cell);
     }
     claim(model, claimed, &perhaps, &places[0]);
     let pick = Pick::of(Place::Down(node), Symptom::Dead, explains);
@@ -120,7 +117,7 @@ fn claim(model: &Model<'_>, claimed: &mut Claimed, cells: &[CellIndex], place: &
 
 /// Everything that crosses places which lose a share, and may be ill by that: each cell goes to the one that it must cross
 /// and that loses most.
-fn pick_sites(model: &Model<'_>, open: &mut BTreeSet<CellIndex>) -> Vec<Pick> {
+fn pick_sites(model: &Model<'_>, open: &mut CellSet) -> Vec<Pick> {
     let by_loss =
         |cell: &CellIndex| model.symptom(*cell) == Some(Symptom::Partial) || model.may_be_chance(*cell);
     let mut owner: BTreeMap<CellIndex, (bool, f64, usize)> = BTreeMap::new();
@@ -128,7 +125,7 @@ fn pick_sites(model: &Model<'_>, open: &mut BTreeSet<CellIndex>) -> Vec<Pick> {
         for (cell, certain) in site
             .cells
             .iter()
-            .filter(|(cell, _)| open.contains(cell) && by_loss(cell))
+            .filter(|(cell, _)| open.contains(**cell) && by_loss(cell))
         {
             let of_site = (*certain, site.share, number);
             let best = owner.entry(*cell).or_insert(of_site);
@@ -150,7 +147,7 @@ fn pick_sites(model: &Model<'_>, open: &mut BTreeSet<CellIndex>) -> Vec<Pick> {
         if too_many && model.symptom(cell) != Some(Symptom::Partial) {
             continue;
         }
-        open.remove(&cell);
+        open.remove(cell);
         explains[number].push(cell);
     }
     let picks = model
@@ -172,15 +169,17 @@ impl Pick {
             explains,
             perhaps: Vec::new(),
             spared: 0,
+            more: 0,
+            more_is_red: false,
         }
     }
 }
 
 fn stands_on(model: &Model<'_>, cell: CellIndex, name: &NodeName) -> bool {
-    match &model.cell(cell).target {
+    match model.target(cell) {
         crate::Target::DnsEndpoint(number) => {
             let dns = model.matrix.round().roster().cluster.dns.as_ref();
-            dns.and_then(|dns| dns.endpoints.get(*number))
+            dns.and_then(|dns| dns.endpoints.get(number))
                 .is_some_and(|endpoint| endpoint.node == *name)
         }
         _ => false,
@@ -213,7 +212,7 @@ struct Greedy<'m, 'a> {
 fn cover_symptom(
     model: &Model<'_>,
     symptom: Symptom,
-    open: &mut BTreeSet<CellIndex>,
+    open: &mut CellSet,
     claimed: &mut Claimed,
     picks: &mut Vec<Pick>,
 ) {
@@ -237,11 +236,11 @@ fn cover_symptom(
         greedy.census = Some(Census::new(model, symptom));
     }
     let suggested = Suggested::by(model, &ill, symptom);
-    greedy.looks = suggested.looks();
+    greedy.looks = scaled(suggested.looks(), model.scale());
     greedy.admit_all(&suggested.wide(model, |place| greedy.passes(place)));
     while let Some(chosen) = greedy.choose(open) {
         for cell in &chosen.explains {
-            open.remove(cell);
+            open.remove(*cell);
         }
         picks.push(greedy.pick(chosen));
     }
@@ -249,12 +248,12 @@ fn cover_symptom(
 
 impl Greedy<'_, '_> {
     /// Open cells that places are to be found for.
-    fn ill(&self, open: &BTreeSet<CellIndex>) -> Vec<CellIndex> {
+    fn ill(&self, open: &CellSet) -> Vec<CellIndex> {
         // Whether datagrams between agents are lost beyond chance, and where, was asked before (`loss`).
         let is_asked_elsewhere = |cell: CellIndex| {
             self.symptom == Symptom::Partial && is_datagram_between_agents(self.model, cell)
         };
-        let ill = open.iter().copied();
+        let ill = open.iter();
         ill.filter(|cell| self.model.symptom(*cell) == Some(self.symptom) && !is_asked_elsewhere(*cell))
             .collect()
     }
@@ -272,7 +271,7 @@ impl Greedy<'_, '_> {
     }
 
     /// The best place for what is open.
-    fn choose(&mut self, open: &BTreeSet<CellIndex>) -> Option<Admitted> {
+    fn choose(&mut self, open: &CellSet) -> Option<Admitted> {
         loop {
             self.drop_useless(open);
             let gains: Vec<usize> = self.admitted.iter().map(|place| self.gain(place, open)).collect();
@@ -293,37 +292,40 @@ impl Greedy<'_, '_> {
         }
     }
 
-    fn look_at_smaller(&mut self, open: &BTreeSet<CellIndex>) {
+    fn look_at_smaller(&mut self, open: &CellSet) {
         let suggested = Suggested::by(self.model, &self.ill(open), self.symptom);
         let places;
         (self.looked_at, places) = match self.looked_at {
             LookedAt::Wide => (LookedAt::Nodes, suggested.nodes(|place| self.passes(place))),
-            LookedAt::Nodes | LookedAt::Pairs => (LookedAt::Pairs, suggested.pairs()),
+            LookedAt::Nodes | LookedAt::Pairs => {
+                (LookedAt::Pairs, suggested.pairs(|place| self.passes(place)))
+            }
         };
         self.admit_all(&places);
     }
 
     /// Cells with this symptom only: a place is not chosen for what it may explain besides.
-    fn gain(&self, place: &Admitted, open: &BTreeSet<CellIndex>) -> usize {
+    fn gain(&self, place: &Admitted, open: &CellSet) -> usize {
         let counts =
-            |cell: &&CellIndex| self.model.symptom(**cell) == Some(self.symptom) && open.contains(cell);
+            |cell: &&CellIndex| self.model.symptom(**cell) == Some(self.symptom) && open.contains(**cell);
         place.explains.iter().filter(counts).count()
     }
 
-    fn drop_useless(&mut self, open: &BTreeSet<CellIndex>) {
+    fn drop_useless(&mut self, open: &CellSet) {
         let mut admitted = std::mem::take(&mut self.admitted);
         admitted.retain_mut(|place| {
-            let (left, taken): (Vec<_>, Vec<_>) = place.explains.iter().partition(|cell| open.contains(cell));
+            let (left, taken): (Vec<_>, Vec<_>) =
+                place.explains.iter().partition(|cell| open.contains(**cell));
             place.taken.extend(taken);
             place.explains = left;
-            let adds = |cell: &CellIndex| place.must.contains(cell) || !self.claimed.contains_key(cell);
+            let adds = |cell: &CellIndex| place.is_sure_of(*cell) || !self.claimed.contains_key(cell);
             place.explains.iter().any(adds) && !self.is_chance(place, open)
         });
         self.admitted = admitted;
     }
 
     /// Whether what the place explains that nothing chosen before does may be no more than chance.
-    fn is_chance(&self, place: &Admitted, open: &BTreeSet<CellIndex>) -> bool {
+    fn is_chance(&self, place: &Admitted, open: &CellSet) -> bool {
         if self.symptom == Symptom::Partial {
             return !self.totals.let_stand_out(self.model, place, open, self.looks);
         }
@@ -337,7 +339,7 @@ impl Greedy<'_, '_> {
         let mut counted: Vec<CellIndex> = all
             .iter()
             .copied()
-            .filter(|cell| place.must.contains(cell))
+            .filter(|cell| place.is_sure_of(*cell))
             .collect();
         if counted.is_empty() {
             counted = all;
@@ -350,18 +352,23 @@ impl Greedy<'_, '_> {
         let by_loss = counted
             .iter()
             .any(|cell| self.model.ln_chance_of(*cell) > by_choice(cell));
-        let tried = if by_loss { self.model.judged.len() } else { 0 };
+        let tried = if by_loss {
+            self.model.matrix.round().cell_count()
+        } else {
+            0
+        };
         chance > beyond_chance(self.looks + tried)
     }
 
     /// How many open cells lie at a node or between two, or may, at the most: what the places can explain that are next.
-    fn most_of_smaller(&self, open: &BTreeSet<CellIndex>) -> usize {
-        let mut counts: HashMap<(usize, usize), usize> = HashMap::new();
-        let mut of_cell = Vec::new();
-        let of_symptom = |cell: &&CellIndex| self.model.symptom(**cell) == Some(self.symptom);
+    fn most_of_smaller(&self, open: &CellSet) -> usize {
+        let mut counts: QuickMap<(usize, usize), usize> = QuickMap::default();
+        let (mut of_cell, mut parts) = (Vec::new(), Vec::new());
+        let of_symptom = |cell: &CellIndex| self.model.symptom(*cell) == Some(self.symptom);
         for cell in open.iter().filter(of_symptom) {
             of_cell.clear();
-            for (part, _) in self.model.parts_of(*cell) {
+            self.model.find_parts(cell, &mut parts);
+            for (part, _) in &parts {
                 let (a, b) = (part.from.0.min(part.to.0), part.from.0.max(part.to.0));
                 let places = match self.looked_at {
                     LookedAt::Wide => [(a, a), (b, b)],
@@ -382,14 +389,14 @@ impl Greedy<'_, '_> {
 
     /// Orders places that explain the same: the one that must hit more of what is open, then the one that must hit more of
     /// all, then the one that explains more, then the smaller one, then the order of families. Less is better.
-    fn key(place: &Admitted, gain: usize, open: &BTreeSet<CellIndex>) -> Key {
+    fn key(place: &Admitted, gain: usize, open: &CellSet) -> Key {
         let Hypothesis {
             scope,
             family,
             init,
             filter,
         } = &place.hypothesis;
-        let must_open = place.must.iter().filter(|cell| open.contains(cell)).count();
+        let must_open = place.must.iter().filter(|cell| open.contains(**cell)).count();
         // A wide place of which others explain nearly all is no better for it.
         let is_own = must_open * 4 >= place.certain || matches!(scope, Scope::Node(_) | Scope::Pair(..));
         (
@@ -407,8 +414,10 @@ impl Greedy<'_, '_> {
         claim(self.model, self.claimed, &chosen.perhaps, &chosen.hypothesis);
         let mut covers = chosen.must;
         covers.extend(chosen.explains.iter().chain(&chosen.taken));
+        covers.sort_unstable();
+        covers.dedup();
         Pick {
-            covers: covers.into_iter().collect(),
+            covers,
             perhaps: chosen.perhaps,
             spared: chosen.spared,
             ..Pick::of(Place::At(chosen.hypothesis), self.symptom, chosen.explains)
@@ -428,7 +437,17 @@ type Key = (
 
 fn is_datagram_between_agents(model: &Model<'_>, cell: CellIndex) -> bool {
     matches!(model.kind(cell), ProbeKind::Icmp | ProbeKind::Udp)
-        && matches!(model.cell(cell).target, crate::Target::Agent(_))
+        && matches!(model.target(cell), crate::Target::Agent(_))
+}
+
+fn scaled(count: usize, scale: f64) -> usize {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count times a number that is no less than one"
+    )]
+    let scaled = (count as f64 * scale) as usize;
+    scaled
 }
 
 /// The logarithm below which a chance is not believed, where so many things are looked at.

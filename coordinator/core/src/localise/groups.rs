@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::layout::KINDS;
 use super::model::Model;
 use crate::NodeIndex;
+use crate::round::KINDS;
 
 /// Those of two nodes and more, on each side: what is left of the network when dead pairs of nodes are taken out of it.
 pub(super) fn cut_off_groups(model: &Model<'_>) -> Vec<Vec<NodeIndex>> {
@@ -30,13 +30,13 @@ pub(super) fn cut_off_groups(model: &Model<'_>) -> Vec<Vec<NodeIndex>> {
     }
     let standing = |node: usize| layout.agents_at(NodeIndex(node)).len();
     let all: usize = (0..nodes).map(standing).sum();
-    let planned = |node: usize| 2 * KINDS * standing(node) * (all - standing(node));
-    let mut left: Vec<usize> = (0..nodes)
-        .filter(|node| planned(*node) > unknown[*node])
-        .collect();
-    let watched = left.len();
+    let planned = |node: usize| 2 * KINDS.len() * standing(node) * (all - standing(node));
+    let here = layout.here().iter().map(|node| node.0);
+    let mut left: Vec<usize> = here.filter(|node| planned(*node) > unknown[*node]).collect();
+    let weight = |nodes: &[usize]| -> f64 { nodes.iter().map(|node| model.weight(NodeIndex(*node))).sum() };
+    let watched = weight(&left);
     let is_dead = |a: usize, b: usize| {
-        let cells = 2 * KINDS * standing(a) * standing(b);
+        let cells = 2 * KINDS.len() * standing(a) * standing(b);
         has_dead[a] && dead.get(&(a.min(b), a.max(b))).is_some_and(|dead| *dead >= cells)
     };
     let mut groups = Vec::new();
@@ -50,7 +50,7 @@ pub(super) fn cut_off_groups(model: &Model<'_>) -> Vec<Vec<NodeIndex>> {
             group.extend(join);
             next += 1;
         }
-        if group.len() >= 2 && group.len() * 2 <= watched {
+        if group.len() >= 2 && weight(&group) * 2.0 <= watched {
             group.sort_unstable();
             groups.push(group.into_iter().map(NodeIndex).collect());
         }

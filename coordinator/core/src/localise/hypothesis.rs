@@ -1,6 +1,6 @@
 //! Places that could be at fault, and whether what was observed admits them.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_proto::{Plane, ProbeKind, Protocol, Reason};
 
@@ -9,6 +9,7 @@ use super::family::{Family, Filter, Init, Part, Scope};
 use super::groups::cut_off_groups;
 use super::model::Model;
 use super::symptom::{Symptom, protocol_of};
+use crate::mixing::QuickSet;
 use crate::round::{CellIndex, Target};
 
 /// A place that could be at fault.
@@ -30,12 +31,19 @@ pub(crate) struct Admitted {
     pub(crate) taken: Vec<CellIndex>,
     /// Ill cells that it may hit, but that are no evidence for it: it explains them only if nothing else does.
     pub(crate) perhaps: Vec<CellIndex>,
-    /// Of the ill cells, those that it must hit.
-    pub(crate) must: BTreeSet<CellIndex>,
+    /// Of the ill cells, those that it must hit, in order.
+    pub(crate) must: Vec<CellIndex>,
     /// How many these were at first.
     pub(crate) certain: usize,
     /// Cells that it may hit and that are well: weak evidence against it.
     pub(crate) spared: usize,
+}
+
+impl Admitted {
+    /// Whether it must hit an ill cell.
+    pub(crate) fn is_sure_of(&self, cell: CellIndex) -> bool {
+        self.must.binary_search(&cell).is_ok()
+    }
 }
 
 /// What the given ill cells suggest: each part that one of them must cross, once for each protocol and source plane.
@@ -47,12 +55,14 @@ pub(super) struct Suggested {
 
 impl Suggested {
     pub(super) fn by(model: &Model<'_>, ill: &[CellIndex], symptom: Symptom) -> Self {
-        let mut seen = HashSet::new();
+        let mut seen: QuickSet<_> = QuickSet::default();
+        let mut parts = Vec::new();
         for cell in ill {
             let (protocol, plane) = (protocol_of(model.kind(*cell)), model.plane_from(*cell));
-            for (part, certain) in model.parts_of(*cell) {
-                if certain {
-                    seen.insert((part, protocol, plane));
+            model.find_parts(*cell, &mut parts);
+            for (part, certain) in &parts {
+                if *certain {
+                    seen.insert((*part, protocol, plane));
                 }
             }
         }
@@ -110,13 +120,13 @@ impl Suggested {
         found
     }
 
-    /// Places between two nodes.
-    pub(super) fn pairs(&self) -> BTreeSet<Hypothesis> {
+    /// Places between two nodes, those that pass.
+    pub(super) fn pairs(&self, passes: impl Fn(&Hypothesis) -> bool) -> BTreeSet<Hypothesis> {
         let mut found = BTreeSet::new();
         for (part, protocol, plane) in self.parts.iter().filter(|(part, ..)| part.from != part.to) {
             // One name for a pair, whichever end the cell starts from; the direction is in `Init`.
             let scope = Scope::Pair(part.from.min(part.to), part.from.max(part.to));
-            self.add(&mut found, *part, &scope, (*protocol, *plane), &|_| true);
+            self.add(&mut found, *part, &scope, (*protocol, *plane), &passes);
         }
         found
     }
@@ -190,7 +200,7 @@ pub(super) fn admit(model: &Model<'_>, hypothesis: &Hypothesis, symptom: Symptom
         explains: Vec::new(),
         taken: Vec::new(),
         perhaps: Vec::new(),
-        must: BTreeSet::new(),
+        must: Vec::new(),
         certain: 0,
         spared: 0,
     };
@@ -215,7 +225,7 @@ pub(super) fn admit(model: &Model<'_>, hypothesis: &Hypothesis, symptom: Symptom
             if certain
                 || symptom == Symptom::Large && sends_large(model, cell) && is_measured(planes, *family)
             {
-                admitted.must.insert(cell);
+                admitted.must.push(cell);
             } else {
                 may_hit.push(cell);
             }
@@ -258,7 +268,7 @@ pub(super) fn admit(model: &Model<'_>, hypothesis: &Hypothesis, symptom: Symptom
 fn looks_different(model: &Model<'_>, cells: &[CellIndex]) -> bool {
     let mut refused: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
     for cell in cells {
-        if let Target::NodePort { service, .. } = model.cell(*cell).target {
+        if let Target::NodePort { service, .. } = model.target(*cell) {
             let (refused, all) = refused.entry(service).or_default();
             *refused += usize::from(model.judged(*cell).seen() == Some(Reason::Refused));
             *all += 1;

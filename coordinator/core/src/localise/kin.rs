@@ -61,7 +61,7 @@ impl Kin {
         let (ill, unknown) = self.exceptions.get(&question).copied().unwrap_or_default();
         let has_such = |row: std::ops::Range<usize>| {
             row.map(CellIndex)
-                .any(|cell| matches!(model.cell(cell).target, Target::Dns { as_application: true }))
+                .any(|cell| matches!(model.target(cell), Target::Dns { as_application: true }))
         };
         let asking = model
             .layout
@@ -74,7 +74,7 @@ impl Kin {
                     )
             })
             .filter(|(agent, source)| {
-                Some(source.plane) == question.from && model.cell(cell).target != Target::Agent(*agent)
+                Some(source.plane) == question.from && model.target(cell) != Target::Agent(*agent)
             })
             .count();
         Fares {
@@ -157,10 +157,10 @@ fn asking(model: &Model<'_>, cell: CellIndex, scope: &Scope) -> Option<Asking> {
     if !matches!(scope, Scope::Node(_) | Scope::Pair(..)) {
         return None;
     }
-    let (service, entry) = match &model.cell(cell).target {
+    let (service, entry) = match model.target(cell) {
         Target::Api => (0, None),
         Target::Dns { .. } => (1, None),
-        Target::NodePort { service, node } => (2 + service, model.layout.node(node)),
+        Target::NodePort { service, node } => (2 + service, Some(node)),
         Target::Agent(_) | Target::Loopback | Target::DnsEndpoint(_) => return None,
     };
     let client = model.nodes(cell).0.is_some_and(is_here);
@@ -188,10 +188,7 @@ fn is_way(family: Family) -> bool {
 
 /// A reset, and an ICMP error of the server itself, comes from the far end: the way there and back is open.
 pub(super) fn came_back(model: &Model<'_>, cell: CellIndex) -> bool {
-    let failure = model.matrix.observations()[cell.0]
-        .as_ref()
-        .and_then(|seen| seen.failure.as_ref());
-    failure.is_some_and(|failure| {
+    model.failure(cell).is_some_and(|failure| {
         matches!(failure.reason, Reason::Refused | Reason::Reset)
             && failure.icmp.is_none_or(|icmp| is_server(model, icmp.from))
     })

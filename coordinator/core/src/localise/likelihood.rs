@@ -5,7 +5,10 @@
 //! out, since other faults make them too; what is left is taken under the condition that something came back (a binomial
 //! distribution cut off at its end).
 
-use mesh_proto::{Observation, ProbeKind};
+use mesh_proto::ProbeKind;
+
+use crate::matrix::Outcome;
+use crate::round::Planned;
 
 /// How a place loses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,14 +38,6 @@ pub(super) struct Tries {
     dead_flows: u32,
     /// Tries on those.
     sent_on_dead: u32,
-}
-
-/// How a cell was to be tried.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Planned {
-    pub(super) flows: u32,
-    /// On each flow.
-    pub(super) tries: u32,
 }
 
 /// What is lost on a healthy path: a datagram here and there, when a machine is busy.
@@ -82,19 +77,29 @@ impl Shares {
 
 impl Tries {
     /// Of a cell that sends datagrams; `None` for others, whose kernels hide what is lost by sending again.
-    pub(super) fn of(kind: ProbeKind, seen: &Observation, planned: Planned) -> Option<Self> {
-        if !matches!(kind, ProbeKind::Icmp | ProbeKind::Udp) || seen.sent == 0 {
+    pub(super) fn of(seen: &Outcome, planned: Planned) -> Option<Self> {
+        if !matches!(seen.kind, ProbeKind::Icmp | ProbeKind::Udp) || seen.sent == 0 {
             return None;
         }
-        let dead = seen.incomplete_flows.iter().filter(|flow| flow.received == 0);
-        let count = |flows: usize| u32::try_from(flows).unwrap_or(u32::MAX);
         Some(Self {
             sent: seen.sent,
             lost: seen.sent.saturating_sub(seen.received),
             flows: planned.flows,
             first: planned.tries,
-            dead_flows: count(dead.clone().count()).min(planned.flows),
-            sent_on_dead: dead.map(|flow| flow.sent).sum::<u32>().min(seen.sent),
+            dead_flows: seen.dead_flows.min(planned.flows),
+            sent_on_dead: seen.sent_on_dead.min(seen.sent),
+        })
+    }
+
+    /// Of a whole cell that sends datagrams.
+    pub(super) fn whole_of(kind: ProbeKind, planned: Planned) -> Option<Self> {
+        matches!(kind, ProbeKind::Icmp | ProbeKind::Udp).then_some(Self {
+            sent: planned.flows * planned.tries,
+            lost: 0,
+            flows: planned.flows,
+            first: planned.tries,
+            dead_flows: 0,
+            sent_on_dead: 0,
         })
     }
 

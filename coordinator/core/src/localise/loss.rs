@@ -4,15 +4,17 @@
 //! likely, then the next, until what is left is no more than chance. Once the shares are known it can be told how
 //! likely it is that a cell died by chance ([`super::chance`]), and cells that died so are no sign of another fault.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use mesh_proto::ProbeKind;
 
 use super::family::{Family, Filter, Init, Scope};
 use super::hypothesis::Hypothesis;
-use super::likelihood::{Bin, Losing, Planned, Shares, Tries, best_fit, spares_enough};
+use super::likelihood::{Bin, Losing, Shares, Tries, best_fit, spares_enough};
 use super::model::Model;
 use super::symptom::protocol_of;
-use crate::NodeIndex;
-use crate::round::{CellIndex, Round};
+use crate::mixing::QuickMap;
+use crate::round::CellIndex;
 
 /// A place that loses a share of what crosses it.
 #[derive(Debug, Clone)]
@@ -38,7 +40,7 @@ pub(super) fn sites(model: &Model<'_>) -> Vec<LossSite> {
     let lossy: Vec<(CellIndex, Tries)> = model
         .ill
         .iter()
-        .filter_map(|cell| Some((*cell, tries(model, *cell)?)))
+        .filter_map(|cell| Some((*cell, model.tries(*cell)?)))
         .filter(|(_, tries)| tries.lost > 0)
         .collect();
     let mut sites: Vec<LossSite> = Vec::new();
@@ -47,7 +49,7 @@ pub(super) fn sites(model: &Model<'_>) -> Vec<LossSite> {
         let before = before(model, &sites, None);
         let places = bounds(model, &lossy, &before);
         if sites.is_empty() {
-            looks = (places.len() as f64).ln();
+            looks = (places.len() as f64 * model.scale()).ln();
         }
         let Some(site) = best(model, places, &before, looks) else {
             break;
@@ -58,12 +60,21 @@ pub(super) fn sites(model: &Model<'_>) -> Vec<LossSite> {
     sites
 }
 
-/// What became of datagrams between agents, of a cell of which something came back.
-fn tries(model: &Model<'_>, cell: CellIndex) -> Option<Tries> {
-    model.plane_to(cell)?;
-    let seen = model.matrix.observations()[cell.0].as_ref()?;
-    let tries = Tries::of(model.kind(cell), seen, model.planned(cell))?;
-    (seen.received > 0 && model.observed(cell)).then_some(tries)
+/// What became of datagrams between agents, of a cell of which something came back; `number` is the cell's own in the round.
+pub(super) fn tries(model: &Model<'_>, cell: CellIndex, number: CellIndex) -> Option<Tries> {
+    let kind = model.kind(cell);
+    if !matches!(kind, ProbeKind::Icmp | ProbeKind::Udp)
+        || model.plane_to(cell).is_none()
+        || !model.observed(cell)
+    {
+        return None;
+    }
+    let planned = model.planned(cell);
+    match model.matrix.outcome(number) {
+        Some(seen) if seen.received == 0 => None,
+        Some(seen) => Tries::of(seen, planned),
+        None => Tries::whole_of(kind, planned),
+    }
 }
 
 /// What each cell loses by these sites, but for one of them; empty where there are none.
@@ -74,7 +85,7 @@ fn before(model: &Model<'_>, sites: &[LossSite], but: Option<usize>) -> Vec<Shar
         .enumerate()
         .filter(|(number, _)| Some(*number) != but);
     for (_, site) in others {
-        before.resize(model.judged.len(), Shares::default());
+        before.resize(model.cells().count(), Shares::default());
         for cell in site.cells.keys() {
             before[cell.0] = before[cell.0].and(site.losing, site.share);
         }
@@ -104,8 +115,8 @@ fn refit(model: &Model<'_>, sites: &mut Vec<LossSite>, looks: f64) {
 /// Places that lossy cells cross, with how much better than chance each could be at the most: as if each of its lossy cells
 /// could choose the share that suits it best, and none were whole. One cell alone is no place.
 fn bounds(model: &Model<'_>, lossy: &[(CellIndex, Tries)], before: &[Shares]) -> Vec<(Hypothesis, f64)> {
-    let mut best_of: HashMap<(Tries, u64, u64), f64> = HashMap::new();
-    let mut places: HashMap<Hypothesis, (f64, u32)> = HashMap::new();
+    let mut best_of: QuickMap<(Tries, u64, u64), f64> = QuickMap::default();
+    let mut places: QuickMap<Hypothesis, (f64, u32)> = QuickMap::default();
     let mut of_cell = Vec::new();
     for (cell, tries) in lossy {
         let shares = before.get(cell.0).copied().unwrap_or_default();
@@ -153,22 +164,6 @@ fn bounds(model: &Model<'_>, lossy: &[(CellIndex, Tries)], before: &[Shares]) ->
     }
     let several = places.into_iter().filter(|(_, (_, count))| *count >= 2);
     several.map(|(place, (bound, _))| (place, bound)).collect()
-}
-
-/// How each cell was to be tried.
-pub(super) fn planned(round: &Round) -> Vec<Planned> {
-    let mut planned = vec![Planned { flows: 1, tries: 1 }; round.cells().len()];
-    for (agent, _) in round.roster().indexed() {
-        for probe in round.plan_of(agent).into_iter().flat_map(|plan| &plan.probes) {
-            if let Some(cell) = round.cell_of(agent, probe.id) {
-                planned[cell.0] = Planned {
-                    flows: u32::from(probe.flows).max(1),
-                    tries: u32::from(probe.tries).max(1),
-                };
-            }
-        }
-    }
-    planned
 }
 
 fn can_lose(family: Family) -> bool {
@@ -259,9 +254,8 @@ fn spares_a_peer(model: &Model<'_>, place: &Hypothesis, before: &[Shares], loss:
     let Scope::Node(node) = place.scope else {
         return false;
     };
-    let nodes = model.matrix.round().roster().nodes.len();
-    let others = (0..nodes).map(NodeIndex).filter(|other| *other != node);
-    others.into_iter().any(|other| {
+    let mut others = model.nodes_here().iter().copied().filter(|other| *other != node);
+    others.any(|other| {
         let pair = Hypothesis {
             scope: Scope::Pair(node.min(other), node.max(other)),
             ..place.clone()
@@ -275,14 +269,17 @@ fn spares_a_peer(model: &Model<'_>, place: &Hypothesis, before: &[Shares], loss:
 
 /// Datagrams between agents that must cross a place; those that fared alike are counted together.
 fn bins(model: &Model<'_>, place: &Hypothesis, before: &[Shares]) -> Vec<Bin> {
-    let mut counts: BTreeMap<(Tries, u64, u64), u32> = BTreeMap::new();
+    let mut counts: QuickMap<(Tries, u64, u64), u32> = QuickMap::default();
     model.each_between_agents(place, |cell| {
-        if let Some(tries) = tries(model, cell) {
+        if let Some(tries) = model.tries(cell) {
             let shares = before.get(cell.0).copied().unwrap_or_default();
             let key = (tries, shares.packets.to_bits(), shares.flows.to_bits());
             *counts.entry(key).or_insert(0) += 1;
         }
     });
+    // In one order, so that sums come out the same.
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_unstable();
     let bins = counts.into_iter().map(|((tries, packets, flows), count)| Bin {
         tries,
         before: Shares {

@@ -1,30 +1,36 @@
 //! The model that hypotheses are tried against: cells, their symptoms, and the parts that they cross.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 
-use mesh_proto::{AgentIndex, CellState, Plane, ProbeKind};
+use mesh_proto::{AgentIndex, CellState, Failure, Observation, Plane, ProbeKind};
 
 use super::chance::chances;
-use super::family::{Family, Filter, Init, Part, Scope};
+use super::family::Part;
 use super::hypothesis::Hypothesis;
 use super::kin::Kin;
-use super::layout::Layout;
-use super::likelihood::Planned;
-use super::loss::{LossSite, planned, sites};
-use super::path::{parts, parts_between};
-use super::symptom::{Symptom, protocol_of};
+use super::likelihood::Tries;
+use super::loss::{LossSite, sites, tries};
+use super::path::parts;
+use super::symptom::{Symptom, symptom};
 use crate::NodeIndex;
-use crate::judge::Judged;
+use crate::judge::{Judge, Judged};
 use crate::matrix::Matrix;
-use crate::round::{CellIndex, PlannedCell, Target};
+use crate::round::{CellIndex, Layout, Planned, PlannedCell, Target};
 
-/// Everything the localiser knows. Being whole is the rule: only cells that are not, or are not known, are kept one by one.
+/// Everything the localiser knows: the cells between some of the nodes, with numbers of their own. Where it holds all
+/// nodes these are the numbers of the round.
 #[derive(Debug)]
 pub(crate) struct Model<'a> {
     pub(crate) matrix: &'a Matrix,
-    pub(crate) judged: &'a [Judged],
-    pub(crate) symptoms: Vec<Option<Symptom>>,
-    pub(super) layout: Layout<'a>,
+    pub(crate) judge: &'a Judge<'a>,
+    pub(super) layout: Layout,
+    /// Nodes that stand for others that are like them.
+    usual: BTreeSet<NodeIndex>,
+    pub(super) asking: Vec<Asking>,
+    tries: Vec<Option<Tries>>,
+    judged: Vec<Judged>,
+    symptoms: Vec<Option<Symptom>>,
     /// Cells that are ill, in order.
     pub(super) ill: Vec<CellIndex>,
     /// Cells of which nothing is known, but for those that are skipped.
@@ -33,37 +39,147 @@ pub(crate) struct Model<'a> {
     pub(crate) sites: Vec<LossSite>,
     /// For each cell the logarithm of the chance that it is ill by such loss alone; empty where nothing loses.
     chances: Vec<f64>,
-    /// How each cell was to be tried.
-    planned: Vec<Planned>,
     pub(super) kin: Kin,
 }
 
+/// Who asks what in a cell, and how.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asking {
+    pub(super) from: AgentIndex,
+    pub(super) target: Target,
+    pub(super) kind: ProbeKind,
+    /// Where its source stands.
+    pub(super) node: NodeIndex,
+    pub(super) plane: Plane,
+    /// Where its target does, if that is an agent.
+    pub(super) there: Option<(NodeIndex, Plane)>,
+}
+
+impl Asking {
+    fn of(layout: &Layout, cell: CellIndex) -> Self {
+        let (from, target, kind) = layout.what(cell);
+        let stands = |agent| layout.source(agent).map(|source| (source.node, source.plane));
+        // A cell has a source.
+        let (node, plane) = stands(from).unwrap_or((NodeIndex(0), Plane::Host));
+        let there = match target {
+            Target::Agent(to) => stands(to),
+            _ => None,
+        };
+        Self {
+            from,
+            target,
+            kind,
+            node,
+            plane,
+            there,
+        }
+    }
+}
+
 impl<'a> Model<'a> {
-    pub(crate) fn new(matrix: &'a Matrix, judged: &'a [Judged], symptoms: Vec<Option<Symptom>>) -> Self {
+    /// The model of the cells of a layout, in which some nodes stand for others too.
+    pub(crate) fn new(judge: &'a Judge<'a>, layout: Layout, usual: BTreeSet<NodeIndex>) -> Self {
+        let cells = layout.cells();
         let mut model = Self {
-            matrix,
-            judged,
-            symptoms,
-            layout: Layout::new(matrix),
+            matrix: judge.matrix,
+            judge,
+            layout,
+            usual,
+            asking: Vec::with_capacity(cells),
+            tries: Vec::with_capacity(cells),
+            judged: Vec::with_capacity(cells),
+            symptoms: Vec::with_capacity(cells),
             ill: Vec::new(),
             unknown: Vec::new(),
             sites: Vec::new(),
             chances: Vec::new(),
-            planned: planned(matrix.round()),
             kin: Kin::default(),
         };
-        for (number, judged) in judged.iter().enumerate() {
-            let cell = CellIndex(number);
+        for cell in (0..cells).map(CellIndex) {
+            model.asking.push(Asking::of(&model.layout, cell));
+            let number = model.number(cell);
+            let Asking { from, target, .. } = model.asking[cell.0];
+            let judged = judge.of_asked(number, from, target);
+            let symptom = match judged.state {
+                CellState::Reachable | CellState::Skipped => None,
+                _ => symptom(judge, number, judged),
+            };
             match judged.state {
                 CellState::Reachable | CellState::Skipped => {}
-                _ if model.symptom(cell).is_some() => model.ill.push(cell),
+                _ if symptom.is_some() => model.ill.push(cell),
                 _ => model.unknown.push(cell),
             }
+            model.judged.push(judged);
+            model.symptoms.push(symptom);
+            model.tries.push(tries(&model, cell, number));
         }
         model.kin = Kin::new(&model);
         model.sites = sites(&model);
         model.chances = chances(&model, &model.sites);
         model
+    }
+
+    /// What became of datagrams between agents, of a cell of which something came back.
+    pub(super) fn tries(&self, cell: CellIndex) -> Option<Tries> {
+        self.tries[cell.0]
+    }
+
+    /// How much larger the round is than the model: how many times as many pairs of nodes it has.
+    pub(super) fn scale(&self) -> f64 {
+        let nodes = |layout: &Layout| layout.here().len().max(1) as f64;
+        (nodes(self.matrix.round().layout()) / nodes(&self.layout)).powi(2)
+    }
+
+    /// For how many nodes of the round a node of the model stands.
+    pub(super) fn weight(&self, node: NodeIndex) -> f64 {
+        if !self.usual.contains(&node) {
+            return 1.0;
+        }
+        let whole = self.matrix.round().layout().here().len();
+        let others = self.layout.here().len() - self.usual.len();
+        whole.saturating_sub(others) as f64 / self.usual.len() as f64
+    }
+
+    /// The number that a cell of the model has in its round.
+    pub(crate) fn number(&self, cell: CellIndex) -> CellIndex {
+        let whole = self.matrix.round().layout();
+        if self.holds_all() {
+            cell
+        } else {
+            self.layout.number_in(whole, cell).unwrap_or(cell)
+        }
+    }
+
+    /// Whether all nodes of the round are in the model.
+    pub(crate) fn holds_all(&self) -> bool {
+        self.layout.here().len() == self.matrix.round().layout().here().len()
+    }
+
+    /// The nodes of the model.
+    pub(crate) fn nodes_here(&self) -> &[NodeIndex] {
+        self.layout.here()
+    }
+
+    /// The agent of a node and plane, whether the model has its cells or not.
+    pub(crate) fn agent_at(&self, node: NodeIndex, plane: Plane) -> Option<AgentIndex> {
+        let whole = self.matrix.round().layout();
+        let mut agents = whole.agents_at(node).iter().copied();
+        agents.find(|agent| whole.source(*agent).is_some_and(|source| source.plane == plane))
+    }
+
+    /// All cells of the model, in order.
+    pub(crate) fn cells(&self) -> impl Iterator<Item = CellIndex> + use<> {
+        (0..self.layout.cells()).map(CellIndex)
+    }
+
+    /// What was observed of a cell, as far as it is kept.
+    pub(crate) fn observation(&self, cell: CellIndex) -> Option<Cow<'a, Observation>> {
+        self.matrix.observation(self.number(cell))
+    }
+
+    /// How a cell failed.
+    pub(crate) fn failure(&self, cell: CellIndex) -> Option<&'a Failure> {
+        self.matrix.failure(self.number(cell))
     }
 
     /// How many cells loss alone is likely to have made wholly ill, of all that cross places which lose a share.
@@ -78,18 +194,21 @@ impl<'a> Model<'a> {
 
     /// On how many flows a cell is tried.
     pub(super) fn flows(&self, cell: CellIndex) -> u32 {
-        self.planned[cell.0].flows
+        self.planned(cell).flows
     }
 
     pub(super) fn planned(&self, cell: CellIndex) -> Planned {
-        self.planned[cell.0]
+        let asking = &self.asking[cell.0];
+        self.matrix
+            .round()
+            .planned(asking.from, asking.target, asking.kind)
     }
 
     /// Whether chance may have made a cell ill that crosses a place which loses a share: it is not so rare that one
     /// among all cells would be a wonder.
     pub(crate) fn may_be_chance(&self, cell: CellIndex) -> bool {
         #[expect(clippy::cast_precision_loss, reason = "a count of cells, far below 2^52")]
-        let cells = self.judged.len().max(1) as f64;
+        let cells = self.matrix.round().cell_count().max(1) as f64;
         self.ln_chance_of(cell) > (0.01 / cells).ln()
     }
 
@@ -98,12 +217,17 @@ impl<'a> Model<'a> {
         self.sites.iter().find(|site| site.hypothesis == *hypothesis)
     }
 
-    pub(crate) fn cell(&self, cell: CellIndex) -> &'a PlannedCell {
-        &self.matrix.round().cells()[cell.0]
+    pub(crate) fn cell(&self, cell: CellIndex) -> PlannedCell {
+        self.matrix.round().cell(self.number(cell))
     }
 
-    pub(crate) fn judged(&self, cell: CellIndex) -> &'a Judged {
-        &self.judged[cell.0]
+    /// What a cell asks.
+    pub(crate) fn target(&self, cell: CellIndex) -> Target {
+        self.asking[cell.0].target
+    }
+
+    pub(crate) fn judged(&self, cell: CellIndex) -> Judged {
+        self.judged[cell.0]
     }
 
     pub(crate) fn symptom(&self, cell: CellIndex) -> Option<Symptom> {
@@ -113,8 +237,16 @@ impl<'a> Model<'a> {
     /// The parts that a cell crosses, and whether it must.
     pub(crate) fn parts_of(&self, cell: CellIndex) -> Vec<(Part, bool)> {
         let mut found = Vec::new();
-        parts(&self.layout, self.cell(cell), &mut found);
+        self.find_parts(cell, &mut found);
         found
+    }
+
+    pub(super) fn find_parts(&self, cell: CellIndex, found: &mut Vec<(Part, bool)>) {
+        let asking = &self.asking[cell.0];
+        found.clear();
+        parts(&self.layout, asking.from, asking.target, |part, certain| {
+            found.push((part, certain));
+        });
     }
 
     /// Whether something is known of the cell.
@@ -128,194 +260,20 @@ impl<'a> Model<'a> {
     }
 
     /// The plane that a cell's source stands in.
+    #[expect(clippy::unnecessary_wraps, reason = "as of a target")]
     pub(crate) fn plane_from(&self, cell: CellIndex) -> Option<Plane> {
-        self.layout
-            .source(self.cell(cell).from)
-            .map(|source| source.plane)
+        Some(self.asking[cell.0].plane)
     }
 
     /// The plane that a cell's target stands in, where it is an agent.
     pub(crate) fn plane_to(&self, cell: CellIndex) -> Option<Plane> {
-        match self.cell(cell).target {
-            Target::Agent(to) => self.layout.source(to).map(|target| target.plane),
-            _ => None,
-        }
+        self.asking[cell.0].there.map(|(_, plane)| plane)
     }
 
     /// The nodes that a cell's source and target stand on; the target's only where it is an agent.
     pub(crate) fn nodes(&self, cell: CellIndex) -> (Option<NodeIndex>, Option<NodeIndex>) {
-        self.layout.ends(self.cell(cell))
-    }
-
-    /// The cells that cross a place, and whether each must.
-    pub(crate) fn crossing(
-        &self,
-        family: Family,
-        scope: &Scope,
-        init: Init,
-        filter: Filter,
-    ) -> BTreeMap<CellIndex, bool> {
-        let mut cells = BTreeMap::new();
-        let place = Hypothesis {
-            scope: scope.clone(),
-            family,
-            init,
-            filter,
-        };
-        self.each_crossing(&place, |cell, certain| {
-            cells.insert(cell, certain);
-        });
-        cells
-    }
-
-    /// Whether a cell crosses a place; then whether it must.
-    pub(super) fn crosses(&self, cell: CellIndex, place: &Hypothesis) -> Option<bool> {
-        let mut parts = Vec::new();
-        self.crosses_by(cell, place, &mut parts)
-    }
-
-    fn crosses_by(&self, cell: CellIndex, place: &Hypothesis, found: &mut Vec<(Part, bool)>) -> Option<bool> {
-        if !self.passes(cell, place.filter) {
-            return None;
-        }
-        parts(&self.layout, self.cell(cell), found);
-        let inside = found
-            .iter()
-            .filter(|(part, _)| part.family == place.family && part.is_in(&place.scope, place.init));
-        inside
-            .map(|(_, certain)| *certain)
-            .reduce(|some, other| some || other)
-    }
-
-    /// Calls for each cell that crosses a place, with whether it must; each once, in any order.
-    pub(super) fn each_crossing(&self, place: &Hypothesis, mut call: impl FnMut(CellIndex, bool)) {
-        let mut parts = Vec::with_capacity(32);
-        self.each_near(&place.scope, |cell| {
-            if let Some(certain) = self.crosses_by(cell, place, &mut parts) {
-                call(cell, certain);
-            }
-        });
-    }
-
-    /// Calls for each cell between agents that must cross a place, each once.
-    pub(super) fn each_between_agents(&self, place: &Hypothesis, mut call: impl FnMut(CellIndex)) {
-        let layout = &self.layout;
-        let mut found = Vec::with_capacity(16);
-        let mut look = |from: AgentIndex, to: AgentIndex| {
-            let (Some(source), Some(target)) = (layout.source(from), layout.source(to)) else {
-                return;
-            };
-            parts_between(
-                layout,
-                (source.node, source.plane),
-                (target.node, target.plane),
-                &mut found,
-            );
-            let must = found.iter().any(|(part, certain)| {
-                *certain && part.family == place.family && part.is_in(&place.scope, place.init)
-            });
-            if must {
-                let cells = layout.between(from, to).map(CellIndex);
-                cells
-                    .filter(|cell| self.passes(*cell, place.filter))
-                    .for_each(&mut call);
-            }
-        };
-        match &place.scope {
-            Scope::Node(node) => {
-                for here in layout.agents_at(*node) {
-                    for (other, of) in layout.sources() {
-                        look(*here, other);
-                        if of.node != *node {
-                            look(other, *here);
-                        }
-                    }
-                }
-            }
-            Scope::Pair(a, b) => {
-                for (here, there) in layout
-                    .agents_at(*a)
-                    .iter()
-                    .flat_map(|here| layout.agents_at(*b).iter().map(move |there| (here, there)))
-                {
-                    look(*here, *there);
-                    look(*there, *here);
-                }
-            }
-            Scope::OwnNode | Scope::OtherNodes | Scope::Group(_) | Scope::Cluster => {
-                for (from, _) in layout.sources() {
-                    for (to, _) in layout.sources() {
-                        look(from, to);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Calls for each cell that could cross a place, each once.
-    fn each_near(&self, scope: &Scope, mut call: impl FnMut(CellIndex)) {
-        let layout = &self.layout;
-        let (first, second) = match scope {
-            Scope::Node(node) => (*node, None),
-            Scope::Pair(a, b) => (*a, Some(*b)),
-            Scope::OwnNode | Scope::OtherNodes | Scope::Group(_) | Scope::Cluster => {
-                (0..self.judged.len()).map(CellIndex).for_each(call);
-                return;
-            }
-        };
-        let is_end = |node: NodeIndex| node == first || Some(node) == second;
-        let serves = |nodes: &[NodeIndex]| nodes.iter().any(|node| is_end(*node));
-        let serves_others = serves(&layout.api) || layout.dns.iter().flatten().any(|node| is_end(*node));
-        let ends: Vec<NodeIndex> = [Some(first), second].into_iter().flatten().collect();
-        let may_be_anywhere = serves_others || layout.backends.iter().any(|(nodes, _)| serves(nodes));
-        let anywhere = second.is_none() || may_be_anywhere;
-        for (agent, source) in layout.sources() {
-            if !anywhere && !is_end(source.node) {
-                continue;
-            }
-            if second.is_none() && source.node == first {
-                source.row.clone().map(CellIndex).for_each(&mut call);
-                continue;
-            }
-            // Between the ends of a pair; to a node from anywhere.
-            let targets = ends
-                .iter()
-                .filter(|node| second.is_none() || is_end(source.node) && **node != source.node);
-            for target in targets.flat_map(|node| layout.agents_at(*node)) {
-                layout.between(agent, *target).map(CellIndex).for_each(&mut call);
-            }
-            let services = layout.services(source);
-            let node_ports = layout.all_node_ports(source);
-            let from_end = is_end(source.node);
-            if from_end || serves_others {
-                (services.start..node_ports.start)
-                    .map(CellIndex)
-                    .for_each(&mut call);
-            }
-            for (rank, service) in layout.node_ports.iter().enumerate() {
-                let (backends, is_local) = &layout.backends[*service];
-                if from_end || serves(backends) && !is_local {
-                    let all = (0..layout.nodes()).map(NodeIndex);
-                    all.map(|on| layout.node_port(source, rank, on))
-                        .for_each(&mut call);
-                } else {
-                    let entries = ends.iter();
-                    entries
-                        .map(|on| layout.node_port(source, rank, *on))
-                        .for_each(&mut call);
-                }
-            }
-        }
-    }
-
-    fn passes(&self, cell: CellIndex, filter: Filter) -> bool {
-        let kind = self.cell(cell).kind;
-        filter
-            .protocol
-            .is_none_or(|protocol| protocol_of(kind) == protocol)
-            && filter
-                .from
-                .is_none_or(|plane| self.plane_from(cell) == Some(plane))
+        let asking = &self.asking[cell.0];
+        (Some(asking.node), asking.there.map(|(node, _)| node))
     }
 
     /// Whether pod packets are known to travel inside UDP between the nodes.
@@ -334,6 +292,6 @@ impl<'a> Model<'a> {
     }
 
     pub(crate) fn kind(&self, cell: CellIndex) -> ProbeKind {
-        self.cell(cell).kind
+        self.asking[cell.0].kind
     }
 }

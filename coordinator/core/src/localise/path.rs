@@ -4,70 +4,67 @@
 //! masquerading or on which backend was chosen is only a `maybe`: it can explain a failure but a success there proves
 //! nothing.
 
-use mesh_proto::{NodeName, Plane};
+use mesh_proto::{AgentIndex, Plane};
 
 use super::family::{Family, Init, Part};
-use super::layout::Layout;
 use crate::NodeIndex;
-use crate::round::{PlannedCell, Target};
+use crate::round::{Layout, Target};
 
-/// The parts that a cell crosses, each with whether that is certain.
-pub(super) fn parts(layout: &Layout<'_>, cell: &PlannedCell, parts: &mut Vec<(Part, bool)>) {
-    parts.clear();
-    let Some(source) = layout.source(cell.from) else {
+/// Calls for each part that a cell crosses, with whether that is certain.
+pub(super) fn parts(layout: &Layout, from: AgentIndex, target: Target, call: impl FnMut(Part, bool)) {
+    let Some(source) = layout.source(from) else {
         return;
     };
     let mut path = Path {
         layout,
         node: source.node,
         plane: source.plane,
-        parts,
+        call,
     };
-    match &cell.target {
+    match target {
         Target::Agent(to) => {
-            if let Some(target) = layout.source(*to) {
+            if let Some(target) = layout.source(to) {
                 path.agent(target.node, target.plane);
             }
         }
         Target::Loopback => path.certain(Part::at(Family::Loopback, source.node, Init::Both)),
         Target::Api => path.api(),
         Target::Dns { .. } => path.dns_service(),
-        Target::DnsEndpoint(number) => path.dns_endpoint(*number),
-        Target::NodePort { service, node } => path.node_port(*service, node),
+        Target::DnsEndpoint(number) => path.dns_endpoint(number),
+        Target::NodePort { service, node } => path.node_port(service, node),
     }
 }
 
-/// The parts that a cell from an agent to another crosses, by who stands where.
+/// The same for a cell from an agent to another, by who stands where.
 pub(super) fn parts_between(
-    layout: &Layout<'_>,
+    layout: &Layout,
     (node, plane): (NodeIndex, Plane),
     (to, to_plane): (NodeIndex, Plane),
-    parts: &mut Vec<(Part, bool)>,
+    call: impl FnMut(Part, bool),
 ) {
-    parts.clear();
     let mut path = Path {
         layout,
         node,
         plane,
-        parts,
+        call,
     };
     path.agent(to, to_plane);
 }
 
-struct Path<'a> {
-    layout: &'a Layout<'a>,
+struct Path<'a, F> {
+    layout: &'a Layout,
     node: NodeIndex,
     plane: Plane,
-    parts: &'a mut Vec<(Part, bool)>,
+    call: F,
 }
 
-impl Path<'_> {
+impl<F: FnMut(Part, bool)> Path<'_, F> {
     fn certain(&mut self, part: Part) {
-        self.parts.push((part, true));
+        (self.call)(part, true);
     }
 
     fn maybe(&mut self, part: Part) {
-        self.parts.push((part, false));
+        (self.call)(part, false);
     }
 
     /// To another agent.
@@ -178,7 +175,7 @@ impl Path<'_> {
         let only_one = layout.dns.len() == 1;
         for (number, node) in layout.dns.iter().enumerate() {
             let part = Part::at(Family::DnsEndpoint(number), self.node, Init::Out);
-            self.parts.push((part, only_one));
+            (self.call)(part, only_one);
             if let Some(node) = node {
                 self.perhaps_towards(*node);
             }
@@ -194,9 +191,8 @@ impl Path<'_> {
         }
     }
 
-    fn node_port(&mut self, service: usize, on: &NodeName) {
+    fn node_port(&mut self, service: usize, on: NodeIndex) {
         let layout = self.layout;
-        let Some(on) = layout.node(on) else { return };
         let from = self.node;
         for family in [Family::NodePort(service), Family::AnyNodePort] {
             self.certain(Part::between(family, from, on));

@@ -1,14 +1,12 @@
 //! Whether cells that lose a share are so many more at a place than anywhere else that it is no chance.
 
-use std::collections::BTreeSet;
-
 use mesh_proto::CellState;
 
+use super::cell_set::CellSet;
 use super::hypothesis::Admitted;
-use super::layout::KINDS;
 use super::model::Model;
 use super::symptom::{Symptom, protocol_of};
-use crate::round::CellIndex;
+use crate::round::{CellIndex, KINDS};
 
 /// How many cells are known, by protocol: each shows loss in its own way.
 #[derive(Debug, Clone, Copy, Default)]
@@ -20,8 +18,8 @@ impl Totals {
         for (_, source) in model.layout.sources() {
             let services = model.layout.services(source);
             // All agents are asked alike.
-            let agents = (services.start - source.row.start) / KINDS;
-            for cell in source.row.clone().take(KINDS) {
+            let agents = (services.start - source.row.start) / KINDS.len();
+            for cell in source.row.clone().take(KINDS.len()) {
                 totals.0[protocol_of(model.kind(CellIndex(cell))) as usize] += count(agents);
             }
             for cell in services.map(CellIndex) {
@@ -40,11 +38,11 @@ impl Totals {
         &self,
         model: &Model<'_>,
         place: &Admitted,
-        open: &BTreeSet<CellIndex>,
+        open: &CellSet,
         looks: usize,
     ) -> bool {
         const BAR: f64 = 7.0;
-        let is_ill = |cell: CellIndex| model.symptom(cell) == Some(Symptom::Partial) && open.contains(&cell);
+        let is_ill = |cell: CellIndex| model.symptom(cell) == Some(Symptom::Partial) && open.contains(cell);
         let (mut inside, mut ill) = ([(0.0, 0.0); 3], [0.0; 3]);
         model.each_crossing(&place.hypothesis, |cell, _| {
             if model.observed(cell) {
@@ -53,8 +51,8 @@ impl Totals {
                 *ill += if is_ill(cell) { 1.0 } else { 0.0 };
             }
         });
-        for cell in open.iter().filter(|cell| is_ill(**cell)) {
-            ill[protocol_of(model.kind(*cell)) as usize] += 1.0;
+        for cell in open.iter().filter(|cell| is_ill(*cell)) {
+            ill[protocol_of(model.kind(cell)) as usize] += 1.0;
         }
         let gain: f64 = (0..3)
             .map(|protocol| {

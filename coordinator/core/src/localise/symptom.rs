@@ -1,9 +1,10 @@
 //! How a cell that is not whole shows it: what kind of fault can look so.
 
-use mesh_proto::{CellState, Observation, ProbeKind, Protocol, Reason};
+use mesh_proto::{CellState, ProbeKind, Protocol, Reason};
 
-use crate::judge::{Judged, loses_by_itself};
-use crate::matrix::Matrix;
+use crate::judge::{Judge, Judged};
+use crate::matrix::Outcome;
+use crate::round::CellIndex;
 
 /// How a cell is ill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,29 +17,25 @@ pub(crate) enum Symptom {
     Partial,
 }
 
-/// The symptom of each cell; `None` for those that are reachable, unknown or skipped, and for those that lose a share
-/// at an agent that was starved.
-pub(crate) fn symptoms(matrix: &Matrix, judged: &[Judged]) -> Vec<Option<Symptom>> {
-    let cells = matrix
-        .round()
-        .cells()
-        .iter()
-        .zip(matrix.observations())
-        .zip(judged);
-    cells
-        .map(|((cell, seen), judged)| {
-            let seen = seen.as_ref()?;
-            let symptom = symptom(cell.kind, seen, judged)?;
-            let by_itself = symptom == Symptom::Partial && loses_by_itself(matrix, cell, seen);
-            (!by_itself).then_some(symptom)
-        })
-        .collect()
+/// The symptom of a cell of the round; `None` for those that are reachable, unknown or skipped, and for those that lose a
+/// share at an agent that was starved.
+pub(super) fn symptom(judge: &Judge<'_>, cell: CellIndex, judged: Judged) -> Option<Symptom> {
+    let outcome = judge.matrix.outcome(cell)?;
+    let symptom = of_outcome(outcome, judged)?;
+    let by_itself = || {
+        let (from, target, _) = judge.matrix.round().layout().what(cell);
+        judge.loses_by_itself(from, target, outcome)
+    };
+    (symptom != Symptom::Partial || !by_itself()).then_some(symptom)
 }
 
-fn symptom(kind: ProbeKind, seen: &Observation, judged: &Judged) -> Option<Symptom> {
+/// The symptom of a cell that fared so and was judged so, whoever was starved.
+pub(super) fn of_outcome(seen: &Outcome, judged: Judged) -> Option<Symptom> {
     match judged.state {
         CellState::Reachable | CellState::Unknown | CellState::Skipped => None,
-        CellState::Failed if kind == ProbeKind::PathMtu && seen.path_mtu.is_some() => Some(Symptom::Large),
+        CellState::Failed if seen.kind == ProbeKind::PathMtu && seen.path_mtu.is_some() => {
+            Some(Symptom::Large)
+        }
         CellState::Failed if judged.seen() == Some(Reason::DataStalled) && seen.received == 0 => {
             Some(Symptom::Large)
         }

@@ -1,11 +1,15 @@
 use mesh_proto::{AgentIndex, Expect, ProbeId, ProbeKind};
 
-use super::{Effort, Round, Target};
+use super::{CellIndex, Effort, Round, Target};
 use crate::world::World;
 use crate::{PlanOptions, Presence};
 
+fn efforts(round: &Round) -> impl Iterator<Item = Effort> {
+    (0..round.cell_count()).map(|cell| round.effort(CellIndex(cell)))
+}
+
 fn count(round: &Round, like: impl Fn(&super::PlannedCell) -> bool) -> usize {
-    round.cells().iter().filter(|cell| like(cell)).count()
+    round.cells().filter(like).count()
 }
 
 #[test]
@@ -48,7 +52,9 @@ fn a_service_is_never_asked_by_icmp() {
 #[test]
 fn a_local_node_port_is_skipped_where_no_backend_stands() {
     let round = Round::plan(World::healthy(4).roster(), &PlanOptions::default());
-    let skipped = count(&round, |cell| matches!(cell.effort, Effort::Skipped(_)));
+    let skipped = efforts(&round)
+        .filter(|effort| matches!(effort, Effort::Skipped(_)))
+        .count();
     // One of the two services is Local with a backend on one node of four; eight agents ask.
     assert_eq!(skipped, 8 * 3);
 }
@@ -81,7 +87,7 @@ fn each_probe_of_a_plan_fills_one_cell_and_names_who_must_answer() {
         for probe in &plan.probes {
             let cell = round.cell_of(agent, probe.id).unwrap();
             assert!(filled.insert(cell), "a cell is filled twice");
-            let planned = &round.cells()[cell.0];
+            let planned = round.cell(cell);
             assert_eq!(
                 (planned.from, planned.kind, planned.address),
                 (agent, probe.kind, Some(probe.address))
@@ -94,7 +100,14 @@ fn each_probe_of_a_plan_fills_one_cell_and_names_who_must_answer() {
         }
         assert_eq!(round.cell_of(agent, ProbeId(u32::MAX)), None);
     }
-    assert_eq!(filled.len(), count(&round, |cell| cell.effort == Effort::Tried));
+    let tried = efforts(&round).filter(|effort| *effort == Effort::Tried).count();
+    assert_eq!(filled.len(), tried);
+    assert_eq!(
+        (0..6)
+            .map(|agent| round.tried_by(AgentIndex(agent)))
+            .sum::<usize>(),
+        tried
+    );
 }
 
 #[test]
@@ -103,8 +116,9 @@ fn from_an_absent_agent_nothing_is_tried_and_the_reason_is_kept() {
     world.absent = vec![1];
     let round = Round::plan(world.roster(), &PlanOptions::default());
     assert!(round.plan_of(AgentIndex(2)).is_none() && round.plan_of(AgentIndex(3)).is_none());
-    for cell in round.cells().iter().filter(|cell| cell.from == AgentIndex(2)) {
-        match &cell.effort {
+    let numbers = (0..round.cell_count()).map(CellIndex);
+    for cell in numbers.filter(|cell| round.cell(*cell).from == AgentIndex(2)) {
+        match round.effort(cell) {
             Effort::Impossible(why) => assert!(why.contains("connection refused")),
             effort => assert!(matches!(effort, Effort::Skipped(_)), "{effort:?}"),
         }

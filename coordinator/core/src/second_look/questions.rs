@@ -7,9 +7,9 @@ use mesh_proto::{
     AgentIndex, Ask, Expect, Micros, Millis, Plane, PlannedProbe, Port, ProbeId, ProbeKind, Protocol,
 };
 
-use crate::judge::Judged;
-use crate::localise::{Family, Hypothesis, Model, Pick, Place, Scope, Symptom, places};
-use crate::{CellIndex, Matrix, NodeIndex, Roster, Target};
+use crate::judge::Judge;
+use crate::localise::{Family, Found, Hypothesis, Model, Pick, Place, Scope, Symptom, places};
+use crate::{CellIndex, NodeIndex, Roster, Target};
 
 /// More than this is not asked, whatever is ill: the rest of the faults can be told from their like.
 const MOST: usize = 200;
@@ -19,11 +19,11 @@ const PLACES: usize = 8;
 const SAMPLES: usize = 3;
 
 /// The questions, and whom to ask.
-pub(super) fn questions(matrix: &Matrix, judged: &[Judged]) -> Vec<(AgentIndex, Ask)> {
-    let Some((model, mut picks)) = places(matrix, judged) else {
+pub(super) fn questions(judge: &Judge<'_>) -> Vec<(AgentIndex, Ask)> {
+    let Some(Found { model, mut picks, .. }) = places(judge) else {
         return Vec::new();
     };
-    picks.sort_by_key(|pick| std::cmp::Reverse(pick.explains.len()));
+    picks.sort_by_key(|pick| std::cmp::Reverse(pick.explains.len() + pick.more));
     let mut asked = Questions {
         model: &model,
         asked: Vec::new(),

@@ -89,7 +89,8 @@ fn only_once<T: Eq + Hash + Debug>(
     Ok(())
 }
 
-/// Counts must be those of the cells. Comes back with how many cells are not listed: reachable ones only may be left out.
+/// Counts must be those of the cells. Comes back with how many observed cells are not listed: reachable ones, and what the
+/// report says is left out.
 fn check_coverage(report: &Report) -> Result<u64, Contradiction> {
     let coverage = &report.coverage;
     let wrong = |field: &str, why: String| Err(Contradiction::new(format!("coverage.{field}"), why));
@@ -105,14 +106,15 @@ fn check_coverage(report: &Report) -> Result<u64, Contradiction> {
             format!("{cells} is not {observed} observed and {unknown} unknown ones"),
         );
     }
-    let listed = count(|state| state == CellState::Unknown);
+    let left_out = &report.left_out;
+    let listed = count(|state| state == CellState::Unknown) + u64::from(left_out.unknown);
     if unknown != listed {
         return wrong(
             "unknown",
             format!("{unknown}, but {listed} of the cells are unknown"),
         );
     }
-    let listed = count(|state| state == CellState::Skipped);
+    let listed = count(|state| state == CellState::Skipped) + u64::from(left_out.skipped);
     if skipped != listed {
         return wrong(
             "skipped",
@@ -124,7 +126,7 @@ fn check_coverage(report: &Report) -> Result<u64, Contradiction> {
     if observed < listed || (all && observed != listed) {
         return wrong("observed", format!("{observed}, but {listed} cells were"));
     }
-    let failed = count(|state| state == CellState::Failed);
+    let failed = count(|state| state == CellState::Failed) + u64::from(left_out.failed);
     if u64::from(report.unexplained) > failed {
         return Err(Contradiction::new(
             "unexplained",
@@ -152,6 +154,14 @@ fn check_verdict(report: &Report, unlisted: u64) -> Result<(), Contradiction> {
         }
         may_be_red |= red != Some(false);
     }
+    // What is not listed may be red, and must be where all of it counts.
+    let left_out = &report.left_out;
+    let surely_red = report.strict && left_out.failed + left_out.degraded > 0;
+    if surely_red && report.verdict != Verdict::Unreachable {
+        let why = format!("{}, but cells that failed are left out", report.verdict);
+        return Err(Contradiction::new("verdict", why));
+    }
+    may_be_red |= surely_red || left_out.failed > 0;
     let expected = if report.coverage.unknown > 0 {
         Verdict::Unknown
     } else {
