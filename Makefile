@@ -50,6 +50,8 @@ static:
 ## The numbers of docs/benchmarks.md, each beside its bound.
 bench: tools-test release
 	tests/bench/run $(TARGET_DIR)/release/mesh
+	$(CARGO) build --release --locked -p mesh-sim
+	tests/bench/decision $(TARGET_DIR)/release/mesh-sim
 
 tools-lab:
 	@deploy/install-tools $(LAB_TOOLS)

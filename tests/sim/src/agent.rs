@@ -5,6 +5,7 @@ use mesh_proto::{
     Failure, FlowTally, Micros, Observation, PathMtu, Plane, PlannedProbe, ProbeKind, Reason, Rtt, WAVES,
 };
 
+use crate::cluster::{Site, place_of};
 use crate::network::{Fate, Flow, Network};
 use crate::packet::Trip;
 
@@ -33,13 +34,75 @@ struct Attempt<'a> {
     alone: u64,
 }
 
+/// A probe between agents that no rule touches and chance spares: then there is no packet to look at. `None` where one must be.
+/// Chance is drawn from as if there were.
+pub(crate) fn whole(
+    network: &mut Network,
+    from: (usize, Plane),
+    cell: &PlannedCell,
+    probe: &PlannedProbe,
+) -> Option<Observation> {
+    let Target::Agent(to) = cell.target else {
+        return None;
+    };
+    let to = place_of(to);
+    let wires = network.quiet(from, to)?;
+    let (sent, round_trips) = match probe.kind {
+        ProbeKind::Icmp | ProbeKind::Udp => {
+            let sent = u32::from(probe.flows) * u32::from(probe.tries);
+            (sent, sent)
+        }
+        ProbeKind::Tcp => (probe.flows.into(), u32::from(probe.flows) * (1 + SEGMENTS)),
+        ProbeKind::PathMtu => {
+            let sent = 2 * u32::from(probe.tries);
+            (sent, sent)
+        }
+        ProbeKind::Tls | ProbeKind::DnsUdp | ProbeKind::DnsTcp => return None,
+    };
+    if !network.spares(u64::from(round_trips * wires), probe.flows) {
+        return None;
+    }
+    let full = full(&network.site, from.1, to.1 == Plane::Pod);
+    Some(Observation {
+        sent,
+        received: sent,
+        rtt: Some(ROUND_TRIP),
+        path_mtu: (probe.kind == ProbeKind::PathMtu).then_some(PathMtu {
+            largest: full,
+            tried: full,
+            told: false,
+        }),
+        ..Observation::new(probe.id)
+    })
+}
+
+/// How long everything takes that comes back.
+const ROUND_TRIP: Rtt = Rtt {
+    min: Micros(80),
+    p50: Micros(100),
+    p99: Micros(150),
+    max: Micros(150),
+};
+
+/// Segments of a stream between agents.
+const SEGMENTS: u32 = 12;
+
+/// The largest packet that both ends would send each other.
+fn full(site: &Site, from: Plane, to_pod: bool) -> u32 {
+    if from == Plane::Pod || to_pod {
+        ETHERNET - site.overhead()
+    } else {
+        ETHERNET
+    }
+}
+
 /// Runs a probe.
 pub(crate) fn observe(
     network: &mut Network,
     from: (usize, Plane),
     cell: &PlannedCell,
     probe: &PlannedProbe,
-) -> Option<Seen> {
+) -> Seen {
     let mut attempt = Attempt {
         network,
         from,
@@ -49,7 +112,7 @@ pub(crate) fn observe(
         arrived: 0,
         alone: 0,
     };
-    let flows = attempt.flows()?;
+    let flows = attempt.flows();
     match probe.kind {
         ProbeKind::Icmp | ProbeKind::Udp | ProbeKind::DnsUdp => attempt.echo(&flows),
         ProbeKind::Tcp | ProbeKind::Tls | ProbeKind::DnsTcp => attempt.stream(&flows),
@@ -62,22 +125,17 @@ pub(crate) fn observe(
         ..
     } = attempt;
     if observation.received > 0 {
-        observation.rtt = Some(Rtt {
-            min: Micros(80),
-            p50: Micros(100),
-            p99: Micros(150),
-            max: Micros(150),
-        });
+        observation.rtt = Some(ROUND_TRIP);
     }
-    Some(Seen {
+    Seen {
         observation,
         arrived,
         alone,
-    })
+    }
 }
 
 impl Attempt<'_> {
-    fn flows(&mut self) -> Option<Vec<Flow>> {
+    fn flows(&mut self) -> Vec<Flow> {
         let has_choice = matches!(
             self.cell.target,
             Target::Api | Target::Dns { .. } | Target::NodePort { .. }
@@ -94,30 +152,22 @@ impl Attempt<'_> {
                         &self.cell.target,
                         self.probe.kind,
                         choice,
-                    )?;
+                    );
                     self.network.flow(trip)
                 }
             };
             flows.push(flow);
         }
-        Some(flows)
-    }
-
-    fn device(&self) -> u32 {
-        ETHERNET - self.network.site.overhead()
+        flows
     }
 
     /// The largest packet that both ends would send each other.
     fn full(&self) -> u32 {
         let to_pod = match self.cell.target {
-            Target::Agent(to) => crate::cluster::place_of(to).1 == Plane::Pod,
+            Target::Agent(to) => place_of(to).1 == Plane::Pod,
             _ => true,
         };
-        if self.from.1 == Plane::Pod || to_pod {
-            self.device()
-        } else {
-            ETHERNET
-        }
+        full(&self.network.site, self.from.1, to_pod)
     }
 
     /// Takes note of who is to blame for a flow that was not whole.
@@ -208,7 +258,7 @@ impl Attempt<'_> {
         let segments = if matches!(self.cell.target, Target::NodePort { .. }) {
             1
         } else {
-            12
+            SEGMENTS
         };
         let size = self.segment();
         for (number, flow) in (50_000..).zip(flows) {

@@ -1,9 +1,9 @@
 //! One case: a cluster and its faults, drawn from a seed, and the matrix that agents would have filled there.
 
 use mesh_core::{Matrix, PlanOptions, Round, RunInfo, Target};
-use mesh_proto::{AgentIndex, Ground, Millis, Plane, ProbeKind, Protocol, Starvation, Tally};
+use mesh_proto::{AgentIndex, Ground, Millis, Plane, ProbeKind, Protocol, Starvation, Summary, Tally};
 
-use crate::agent::{Seen, observe};
+use crate::agent::{Seen, observe, whole};
 use crate::cluster::{Site, agent_of, place_of};
 use crate::fault::Fault;
 use crate::network::Network;
@@ -43,6 +43,32 @@ pub struct Seeing {
     pub matrix: Matrix,
     /// For each fault the cells that are not whole by it alone.
     pub shows_in: Vec<usize>,
+}
+
+/// A tally while there are millions of them.
+#[derive(Debug, Clone, Copy)]
+struct Received {
+    from: AgentIndex,
+    kind: ProbeKind,
+    requests: u16,
+}
+
+impl Received {
+    fn new(from: AgentIndex, kind: ProbeKind, requests: u64) -> Self {
+        Self {
+            from,
+            kind,
+            requests: u16::try_from(requests).unwrap_or(u16::MAX),
+        }
+    }
+
+    fn tally(self) -> Tally {
+        Tally {
+            from: self.from,
+            kind: self.kind,
+            requests: self.requests.into(),
+        }
+    }
 }
 
 /// Rules that are no fault of the network: nobody stands there, or is too busy to answer.
@@ -96,8 +122,10 @@ impl Case {
         let round = Round::plan(self.site.roster(), &PlanOptions::default());
         let mut matrix = Matrix::new(round.clone());
         let agents = round.roster().agents.len();
-        let mut tallies: Vec<Vec<Tally>> = vec![Vec::new(); agents];
+        let mut tallies: Vec<Vec<Received>> = vec![Vec::new(); agents];
         let mut shows_in = vec![0; self.faults.len()];
+        // Of what is whole the matrix of a large cluster knows without being told.
+        let keeps_tallies = self.site.nodes() <= 128;
         for (agent, _) in round.roster().indexed() {
             let Some(plan) = round.plan_of(agent) else {
                 continue;
@@ -113,27 +141,33 @@ impl Case {
                 let Some(cell) = round.cell_of(agent, probe.id) else {
                     continue;
                 };
-                let cell = &round.cells()[cell.0];
-                let Some(Seen {
+                let cell = &round.cell(cell);
+                if let Some(mut whole) = whole(&mut network, from, cell, probe) {
+                    if keeps_tallies
+                        && probe.kind != ProbeKind::Icmp
+                        && let Target::Agent(to) = cell.target
+                    {
+                        tallies[to.0 as usize].push(Received::new(agent, cell.kind, whole.received.into()));
+                    }
+                    whole.starved = is_starved && network.rng.bool();
+                    _ = matrix.take(agent, whole);
+                    continue;
+                }
+                let Seen {
                     mut observation,
                     arrived,
                     alone: blamed,
                     ..
-                }) = observe(&mut network, from, cell, probe)
-                else {
-                    continue;
-                };
+                } = observe(&mut network, from, cell, probe);
                 let counted = probe.kind != ProbeKind::Icmp;
+                let is_known = !keeps_tallies && observation.received == observation.sent;
                 if let Target::Agent(to) = cell.target
                     && counted
                     && arrived > 0
+                    && !is_known
                 {
-                    let tally = Tally {
-                        from: agent,
-                        kind: cell.kind,
-                        requests: arrived,
-                    };
-                    tallies[to.0 as usize].push(tally);
+                    let received = Received::new(agent, cell.kind, arrived);
+                    tallies[to.0 as usize].push(received);
                 }
                 observation.starved = is_starved && network.rng.bool();
                 if !is_starved && !self.is_in_doubt(&cell.target) {
@@ -143,7 +177,9 @@ impl Case {
                 // It was planned and is taken once, so it is no stray.
                 _ = matrix.take(agent, observation);
             }
+            matrix.summary(agent, Summary::default());
         }
+        drop(network);
         self.close(&mut matrix, tallies);
         Seeing { matrix, shows_in }
     }
@@ -184,7 +220,7 @@ impl Case {
     }
 
     /// What agents say at the end: what they received, and how they fared. What their kernels know is not asked for.
-    fn close(&self, matrix: &mut Matrix, tallies: Vec<Vec<Tally>>) {
+    fn close(&self, matrix: &mut Matrix, tallies: Vec<Vec<Received>>) {
         for (agent, tallies) in (0..).map(AgentIndex).zip(tallies) {
             let (node, plane) = place_of(agent);
             if self.site.is_absent(node, plane) {
@@ -203,6 +239,7 @@ impl Case {
             } else {
                 Starvation::default()
             };
+            let tallies = tallies.into_iter().map(Received::tally).collect();
             matrix.tallies(agent, tallies, starvation);
         }
     }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use mesh_proto::{Failure, IcmpError, LocalError, Plane, Protocol, Reason};
 
-use crate::cluster::Site;
+use crate::cluster::{Site, agent_of};
 use crate::packet::Hook;
 use crate::packet::{Hop, Server, Trip};
 use crate::rule::{Action, Rule};
@@ -20,6 +20,8 @@ pub(crate) struct Network {
     loss: f64,
     /// Wires to cross until the next packet is lost by chance.
     until_loss: u64,
+    /// Wires of a round trip between agents: on one node or two, from and to which plane.
+    wires: [Option<u32>; 8],
 }
 
 /// A rule that hits a trip's packets, and how much larger they are there.
@@ -67,6 +69,7 @@ impl Network {
             rng,
             loss,
             until_loss: 0,
+            wires: [None; 8],
         };
         network.until_loss = network.draw_gap();
         network
@@ -138,6 +141,40 @@ impl Network {
             hash: self.rng.u64(..),
             ..flow.clone()
         }
+    }
+
+    /// Where no rule can touch what goes between two agents: the wires of a round trip.
+    pub(crate) fn quiet(&mut self, from: (usize, Plane), to: (usize, Plane)) -> Option<u32> {
+        let is_quiet = |node: usize| self.at_node[node].is_empty();
+        if !self.anywhere.is_empty() || !is_quiet(from.0) || !is_quiet(to.0) {
+            return None;
+        }
+        let place = 4 * usize::from(from.0 == to.0) + 2 * from.1 as usize + to.1 as usize;
+        if self.wires[place].is_none() {
+            let target = mesh_core::Target::Agent(agent_of(to.0, to.1));
+            let trip = Trip::new(&self.site, from, &target, mesh_proto::ProbeKind::Icmp, 0);
+            let wires = trip
+                .there
+                .iter()
+                .chain(&trip.back)
+                .filter(|hop| hop.hook == Hook::Wire);
+            self.wires[place] = u32::try_from(wires.count()).ok();
+        }
+        self.wires[place]
+    }
+
+    /// Whether chance spares a probe with so many flows to one target that would cross so many wires. If it does, that much
+    /// chance is used up.
+    pub(crate) fn spares(&mut self, wires: u64, flows: u16) -> bool {
+        if self.until_loss < wires {
+            return false;
+        }
+        self.until_loss -= wires;
+        _ = self.rng.usize(0..1 << 20);
+        for _ in 0..flows {
+            _ = self.rng.u64(..);
+        }
+        true
     }
 
     fn chance_takes(&mut self, wires: u32) -> bool {

@@ -201,13 +201,7 @@ fn between(way: &mut Way<'_>, (a, from): End, (b, to): End, peer_is_masqueraded:
 
 impl Trip {
     /// The way of a flow from an agent to a target; `choice` picks among a service's endpoints.
-    pub(crate) fn new(
-        site: &Site,
-        from: End,
-        target: &Target,
-        kind: ProbeKind,
-        choice: usize,
-    ) -> Option<Self> {
+    pub(crate) fn new(site: &Site, from: End, target: &Target, kind: ProbeKind, choice: usize) -> Self {
         let mut trip = Self {
             from,
             server: Server::Agent(from.0, from.1),
@@ -251,11 +245,10 @@ impl Trip {
                 trip.direct(site, (site.dns[*number], Plane::Pod));
             }
             Target::NodePort { service, node } => {
-                let on = site.names.iter().position(|name| name == node)?;
-                trip.node_port(site, *service, on, choice);
+                trip.node_port(site, *service, node.0, choice);
             }
         }
-        Some(trip)
+        trip
     }
 
     fn direct(&mut self, site: &Site, to: End) {
