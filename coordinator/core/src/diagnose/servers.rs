@@ -1,6 +1,6 @@
 //! What stands behind the services that every cluster has: the API server and DNS.
 
-use mesh_proto::{Reason, Where};
+use mesh_proto::{AgentIndex, Reason, Where};
 
 use super::asked::Asked;
 use super::evidence::icmp;
@@ -9,6 +9,7 @@ use super::services::{direct_tries, has_one_node, is_everywhere, service_place};
 use super::signature::{Case, Opinion, Proof};
 use crate::localise::{Family, Filter};
 use crate::round::CellIndex;
+use crate::{Presence, RosterAgent};
 
 /// `api-server-down`: the endpoint itself refuses or does not answer.
 pub(super) fn api_server_down(scene: &Scene<'_>) -> Opinion {
@@ -90,6 +91,9 @@ pub(super) fn dns_endpoint_down(scene: &Scene<'_>) -> Opinion {
     if only_one {
         return Opinion::Elsewhere;
     }
+    if let Some(why) = may_be_its_node(scene, endpoint) {
+        return Opinion::Against(why);
+    }
     dns_endpoint(
         scene,
         endpoint,
@@ -104,6 +108,9 @@ pub(super) fn dns_endpoint_down(scene: &Scene<'_>) -> Opinion {
 /// `dns-down`: no endpoint answers, or there is none.
 pub(super) fn dns_down(scene: &Scene<'_>) -> Opinion {
     if let Some((endpoint, true)) = dead_endpoint(scene) {
+        if let Some(why) = may_be_its_node(scene, endpoint) {
+            return Opinion::Against(why);
+        }
         return dns_endpoint(
             scene,
             endpoint,
@@ -150,6 +157,19 @@ fn dead_endpoint<'a>(scene: &Scene<'a>) -> Option<(&'a crate::Backend, bool)> {
     let dns = scene.cluster().dns.as_ref()?;
     let endpoint = dns.endpoints.get(number).filter(|_| is_everywhere(scene))?;
     Some((endpoint, dns.endpoints.len() == 1))
+}
+
+/// Why it may be the endpoint's node that answers nobody: none of the agents that should stand there is heard.
+pub(super) fn may_be_its_node(scene: &Scene<'_>, endpoint: &crate::Backend) -> Option<String> {
+    let node = &endpoint.node;
+    let expected = |agent: &&(AgentIndex, &RosterAgent)| {
+        agent.1.key.node == *node && !matches!(agent.1.presence, Presence::Skipped { .. })
+    };
+    let agents: Vec<_> = scene.roster().indexed().collect();
+    let mut expected = agents.iter().filter(expected).peekable();
+    let is_known = expected.peek().is_some();
+    let is_silent = expected.all(|(agent, _)| !scene.model.matrix.stands(*agent));
+    (is_known && is_silent).then(|| format!("no agent on {node} is heard either, so it may be all of {node}"))
 }
 
 fn dns_endpoint(scene: &Scene<'_>, endpoint: &crate::Backend, summary: String) -> Case {

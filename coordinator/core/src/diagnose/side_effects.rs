@@ -144,6 +144,14 @@ fn has_effect(model: &Model<'_>, fault: &Draft, effect: &Draft) -> bool {
     ) {
         return is_more_loss(model, fault, effect);
     }
+    if is_between_all_nodes(fault) {
+        let asks_elsewhere = |cell: &CellIndex| {
+            translates_at(model, *cell).is_some_and(|at| behind(model, *cell).iter().any(|node| *node != at))
+        };
+        return !effect.shown
+            && effect.explains.len() * 2 <= fault.explains.len()
+            && effect.explains.iter().all(asks_elsewhere);
+    }
     if let ([], [(a, b)]) = (fault.place.nodes.as_slice(), fault.place.pairs.as_slice()) {
         let roster = model.matrix.round().roster();
         let (Some(a), Some(b)) = (roster.node_index(a), roster.node_index(b)) else {
@@ -350,6 +358,20 @@ fn is_broad(fault: &Draft) -> bool {
             | Cause::OverlayPortMismatch
     );
     stops_all && fault.shown
+}
+
+/// Whether pods' packets pass between no two nodes, so that a service answers as often as it chooses an endpoint of the very node
+/// that translates.
+fn is_between_all_nodes(fault: &Draft) -> bool {
+    let carries = matches!(
+        fault.cause,
+        Cause::PodRoutesMissing
+            | Cause::OverlayDeviceDown
+            | Cause::OverlayPortBlocked
+            | Cause::OverlayPortMismatch
+            | Cause::UnderlayDropsPods
+    );
+    carries && fault.place.nodes.is_empty() && fault.place.pairs.is_empty() && fault.place.service.is_none()
 }
 
 /// Whether it is known to stop everything, or what the overlay carries, between two nodes.

@@ -8,6 +8,7 @@ use super::evidence::evidence;
 use super::place::{in_words, where_to_look};
 use super::protocol::whereabouts;
 use super::scene::Scene;
+use super::servers::may_be_its_node;
 use super::services::{asked, capital, service_place};
 use crate::localise::{Family, Init, Scope};
 
@@ -161,6 +162,35 @@ fn agent(scene: &Scene<'_>) -> (Where, String, Vec<String>) {
     )
 }
 
+fn dns_endpoint(scene: &Scene<'_>, place: Where, endpoint: &crate::Backend) -> (Where, String, Vec<String>) {
+    let (address, node) = (endpoint.address, &endpoint.node);
+    let place = Where {
+        endpoint: Some(address),
+        ..place
+    };
+    if may_be_its_node(scene, endpoint).is_none() {
+        let at = in_words(&place);
+        return (
+            place,
+            format!("The DNS endpoint {address} on {node} is not reachable from {at}."),
+            Asked::Dns.advice(),
+        );
+    }
+    (
+        Where {
+            nodes: vec![node.clone()],
+            pairs: Vec::new(),
+            ..place
+        },
+        format!(
+            "The DNS endpoint {address} on {node} does not answer, and no agent on {node} is heard either: it may be all of {node}."
+        ),
+        vec![format!(
+            "On {node}: iptables -nvL INPUT; nft list ruleset; systemctl status kubelet containerd"
+        )],
+    )
+}
+
 fn service(scene: &Scene<'_>) -> (Where, String, Vec<String>) {
     let at = in_words(&scene.place);
     let from = scene
@@ -169,7 +199,7 @@ fn service(scene: &Scene<'_>) -> (Where, String, Vec<String>) {
         .from
         .map(|plane| format!(" from the {plane} network"))
         .unwrap_or_default();
-    let mut place = match asked(scene) {
+    let place = match asked(scene) {
         Some(asked) => service_place(scene, asked),
         None => Where {
             direction: None,
@@ -184,11 +214,11 @@ fn service(scene: &Scene<'_>) -> (Where, String, Vec<String>) {
             vec!["On the node: iptables-save | grep -c KUBE-SVC; nft list table ip kube-proxy; ipvsadm -Ln; kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy".to_owned()],
         ),
         Family::DnsEndpoint(number) => {
-            let endpoint = scene.cluster().dns.as_ref().and_then(|dns| dns.endpoints.get(number));
-            let address = endpoint.map(|endpoint| endpoint.address);
-            place.endpoint = address;
-            let address = address.map(|address| address.to_string()).unwrap_or_default();
-            (place, format!("The DNS endpoint {address} is not reachable from {at}."), Asked::Dns.advice())
+            let dns = scene.cluster().dns.as_ref();
+            match dns.and_then(|dns| dns.endpoints.get(number)) {
+                Some(endpoint) => dns_endpoint(scene, place, endpoint),
+                None => (place, format!("A DNS endpoint is not reachable from {at}."), Asked::Dns.advice()),
+            }
         }
         Family::DnsAll | Family::DnsService => (place, format!("{what} does not answer: {at}."), Asked::Dns.advice()),
         Family::ApiService => (place, format!("{what} does not answer: {at}."), Asked::Api.advice()),

@@ -2,7 +2,7 @@ use mesh_proto::{Cause, Direction, Plane, ProbeKind, Protocol, Report, Severity,
 
 use crate::Target;
 use crate::localise::protocol_of;
-use crate::world::{Fate, Trip, World, forwards, prohibited};
+use crate::world::{Fate, Trip, World, forwards, prohibited, run_info};
 
 /// Dead when it is.
 fn dead_if(dead: bool) -> Fate {
@@ -234,6 +234,18 @@ fn a_dead_dns_endpoint_is_named_and_explains_the_share_that_the_service_loses() 
     let finding = only_finding(&report);
     assert_eq!(finding.cause, Cause::DnsEndpointDown);
     assert_eq!(finding.place.endpoint, Some("10.244.4.20".parse().unwrap()));
+    assert_eq!(nodes(&report), [&world.names[3]]);
+
+    // Where nobody on its node is heard, it may be the node.
+    let mut matrix = world.matrix();
+    let name = world.names[3].parse().unwrap();
+    for plane in [Plane::Pod, Plane::Host] {
+        let (agent, _) = matrix.round().roster().find(&name, plane).unwrap();
+        matrix.lost(agent, "gone");
+    }
+    let report = matrix.into_report(run_info());
+    let causes: Vec<Cause> = report.findings.iter().map(|finding| finding.cause).collect();
+    assert_eq!(causes, [Cause::Unknown]);
     assert_eq!(nodes(&report), [&world.names[3]]);
 }
 
