@@ -14,7 +14,7 @@ use crate::round::Layout;
 /// Clusters of so many nodes and less are looked at as a whole.
 const WHOLE: usize = 64;
 /// Of the nodes that fare like most so many are looked at.
-const USUAL: usize = 24;
+const USUAL: usize = 18;
 /// Nodes that are down, that stand out, and that an agent is missing or starved on: at most so many of each.
 const DOWN: usize = 48;
 const STANDING_OUT: usize = 56;
