@@ -42,7 +42,7 @@ pub(super) struct ClusterArgs {
     )]
     planes: Vec<Plane>,
 
-    /// Stand on tainted nodes only where this fits, as in KEY[=VALUE][:NoSchedule]; may be repeated [default: tolerate everything]
+    /// Stand on tainted nodes only where this fits, as in KEY or KEY=VALUE:NoSchedule; may be repeated [default: tolerate everything]
     #[arg(
         long = "toleration",
         env = "MESH_TOLERATIONS",
