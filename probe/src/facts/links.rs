@@ -25,6 +25,7 @@ const IFLA_LINKINFO: u16 = 18;
 const IFLA_STATS64: u16 = 23;
 const IFLA_AF_SPEC: u16 = 26;
 const IFLA_EXT_MASK: u16 = 29;
+const IFLA_CARRIER: u16 = 33;
 const IFLA_LINK_NETNSID: u16 = 37;
 
 const IFLA_INFO_KIND: u16 = 1;
@@ -109,10 +110,12 @@ pub(super) fn device(content: &[u8]) -> Option<Device> {
     }
     // The other end of a veth pair, and what is in another namespace, has a number of that namespace.
     let here = attributes.find(IFLA_LINK_NETNSID).is_none();
+    let up = u32_at(content, 8)? & IFF_UP != 0;
+    let number = |kind| attributes.find(kind).and_then(|attribute| attribute.u8());
     let link = Link {
         index: u32_at(content, 4)?,
-        up: u32_at(content, 8)? & IFF_UP != 0,
-        carrier: carrier(attributes.find(IFLA_OPERSTATE)),
+        up,
+        carrier: carrier(up, number(IFLA_CARRIER), number(IFLA_OPERSTATE)),
         mtu: attributes.find(IFLA_MTU).and_then(|mtu| mtu.u32()).unwrap_or(0),
         mac: attributes
             .find(IFLA_ADDRESS)
@@ -146,12 +149,15 @@ pub(super) fn device(content: &[u8]) -> Option<Device> {
     })
 }
 
-/// `IF_OPER_*`: 0 unknown, 1 not present, 2 down, 3 lower layer down, 4 testing, 5 dormant, 6 up.
-fn carrier(state: Option<Attribute<'_>>) -> Carrier {
-    match state.and_then(|state| state.u8()) {
-        Some(6) => Carrier::Up,
-        Some(1..=5) => Carrier::Down,
-        _ => Carrier::Unknown,
+/// `IF_OPER_*`: 0 unknown, 1 not present, 2 down, 3 lower layer down, 4 testing, 5 dormant, 6 up. A busy kernel brings it up to
+/// date late (`net/core/link_watch.c`); whether there is a carrier it knows at once.
+fn carrier(up: bool, carrier: Option<u8>, state: Option<u8>) -> Carrier {
+    match (state, carrier) {
+        (None | Some(0), _) => Carrier::Unknown,
+        (_, Some(0)) | (Some(1 | 4 | 5), _) => Carrier::Down,
+        (Some(_), Some(_)) if up => Carrier::Up,
+        (Some(6), None) => Carrier::Up,
+        _ => Carrier::Down,
     }
 }
 
