@@ -168,20 +168,19 @@ async fn look_closer(
     clock: &mut RunClock,
     progress: &Progress,
 ) {
-    let questions = match clock.was_cut() {
-        Some(_) => Vec::new(),
-        None => inquire::whom_to_ask(matrix, links, secret, progress),
-    };
-    let again = clock.was_cut().is_none().then(|| fresh.at_all(matrix)).flatten();
-    let mut of_questions = clock.clone();
-    let (answered, ()) = tokio::join!(inquire::ask_all(questions, &mut of_questions), async {
-        if let Some(again) = again {
-            probe::run_plans(matrix, links, again.plans, secret, clock, progress).await;
+    if clock.was_cut().is_none() {
+        let questions = inquire::whom_to_ask(matrix, links, secret, progress);
+        let again = fresh.at_all(matrix);
+        let mut of_questions = clock.clone();
+        let (answered, ()) = tokio::join!(inquire::ask_all(questions, &mut of_questions), async {
+            if let Some(again) = again {
+                probe::run_plans(matrix, links, again.plans, secret, clock, progress).await;
+            }
+        });
+        clock.heed(&of_questions);
+        for (agent, answers) in answered {
+            matrix.answered(agent, answers);
         }
-    });
-    clock.heed(&of_questions);
-    for (agent, answers) in answered {
-        matrix.answered(agent, answers);
     }
     // What came to light only now.
     if clock.was_cut().is_none() {

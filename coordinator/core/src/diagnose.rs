@@ -42,7 +42,7 @@ use self::scene::Scene;
 use self::signature::Signature;
 use crate::NodeIndex;
 use crate::assemble::Located;
-use crate::localise::{Family, Filter, Hypothesis, Init, Model, Pick, Place, Rest, Scope, Symptom};
+use crate::localise::{Family, Hypothesis, Init, Model, Pick, Place, Rest, Scope, Symptom};
 use crate::round::{CellIndex, Target};
 use crate::verdict::is_excused;
 
@@ -223,12 +223,7 @@ fn of_one_service(model: &Model<'_>, pick: &Pick) -> Option<Hypothesis> {
     let first = families.next()??;
     families
         .all(|family| family == Some(first))
-        .then_some(Hypothesis {
-            scope: Scope::Cluster,
-            family: first,
-            init: Init::Both,
-            filter: Filter::ALL,
-        })
+        .then_some(Hypothesis::whole(Scope::Cluster, first))
 }
 
 /// What can be the matter where nothing comes through, by families. Of equally strong cases the earlier is named, so what is

@@ -98,13 +98,18 @@ pub(super) fn is_notable(route: &Route) -> bool {
     route.kind != RouteKind::Unicast || route.to.len == 0
 }
 
+/// Whether a message is of IPv6, not IPv4; those of multicast routing have families of their own.
+fn is_v6(content: &[u8]) -> Option<bool> {
+    match u8_at(content, 0)? {
+        AF_INET => Some(false),
+        AF_INET6 => Some(true),
+        _ => None,
+    }
+}
+
 /// A message of `RTM_NEWROUTE`: one route for each of its next hops.
 pub(super) fn route(names: &Names, content: &[u8], routes: &mut Vec<Route>) -> Option<()> {
-    let v6 = match u8_at(content, 0)? {
-        AF_INET => false,
-        AF_INET6 => true,
-        _ => return None,
-    };
+    let v6 = is_v6(content)?;
     let attributes = Attributes::after(RTMSG, content);
     let number = |kind| attributes.find(kind).and_then(|number| number.u32());
     let metrics = attributes.find(RTA_METRICS).map(|metrics| metrics.nested());
@@ -201,12 +206,7 @@ pub(super) fn rules(reader: &mut Reader<'_>) -> Vec<RoutingRule> {
 pub(super) fn rule(content: &[u8]) -> Option<RoutingRule> {
     const FR_ACT_TO_TBL: u8 = 1;
     const FIB_RULE_INVERT: u32 = 2;
-    let v6 = match u8_at(content, 0)? {
-        AF_INET => false,
-        AF_INET6 => true,
-        // Those of multicast routing have families of their own.
-        _ => return None,
-    };
+    let v6 = is_v6(content)?;
     let attributes = Attributes::after(RTMSG, content);
     let number = |kind| attributes.find(kind).and_then(|number| number.u32());
     let net = |kind, len| match attributes.find(kind) {

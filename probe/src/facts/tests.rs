@@ -13,7 +13,8 @@ use std::process::{Command, Stdio};
 
 use mesh_net::NetNamespace;
 use mesh_proto::{
-    Action, Backend, Chain, ConnectionStates, HostFacts, Match, MatchTest, Prefix, Rule, TableFamily,
+    Action, Backend, Chain, ConnectionStates, HostFacts, Match, MatchTest, Port, PortRange, Prefix, Rule,
+    TableFamily,
 };
 
 use super::host_facts;
@@ -47,6 +48,15 @@ fn command(line: &str, input: &str) {
         "{line}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+fn ports(all: &[(u16, u16)]) -> Vec<PortRange> {
+    all.iter()
+        .map(|(from, to)| PortRange {
+            from: Port(*from),
+            to: Port(*to),
+        })
+        .collect()
 }
 
 fn chain<'a>(

@@ -1,7 +1,7 @@
 //! Some of it comes through, some does not, or only late.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use mesh_proto::{Cause, Confidence, Direction, FlowTally, Observation, ProbeKind, Where};
 
@@ -10,8 +10,7 @@ use super::asked::Asked;
 use super::evidence::evidence;
 use super::legs::{OneWay, legs};
 use super::place::{in_words, place};
-use crate::NodeIndex;
-use crate::localise::{Family, Filter, Hypothesis, Init, Losing, LossSite, Model, Pick, Scope};
+use crate::localise::{Family, Hypothesis, Losing, LossSite, Model, Pick, Scope};
 use crate::round::CellIndex;
 
 /// What becomes of a draft: cause, summary, advice.
@@ -188,25 +187,13 @@ fn slow(at: &str) -> Named {
 /// for a place. And the cells that are left.
 pub(super) fn flows_between_pairs(model: &Model<'_>, cells: &[CellIndex]) -> (Vec<Draft>, Vec<CellIndex>) {
     const LEAST: usize = 3;
-    let mut by_pair: BTreeMap<(NodeIndex, NodeIndex), Vec<CellIndex>> = BTreeMap::new();
-    for cell in cells.iter().filter(|cell| has_dead_flows(model, **cell)) {
-        if let (Some(from), Some(to)) = model.nodes(*cell) {
-            by_pair
-                .entry((from.min(to), from.max(to)))
-                .or_default()
-                .push(*cell);
-        }
-    }
-    by_pair.retain(|(a, b), cells| a != b && cells.len() >= LEAST);
+    let of_flows = cells.iter().copied().filter(|cell| has_dead_flows(model, *cell));
+    let mut by_pair = model.by_pair(of_flows);
+    by_pair.retain(|_, cells| cells.len() >= LEAST);
     let mut left = cells.to_vec();
     let mut drafts = Vec::new();
     for ((a, b), cells) in by_pair {
-        let hypothesis = Hypothesis {
-            scope: Scope::Pair(a, b),
-            family: Family::Wire,
-            init: Init::Both,
-            filter: Filter::ALL,
-        };
+        let hypothesis = Hypothesis::whole(Scope::Pair(a, b), Family::Wire);
         left.retain(|cell| !cells.contains(cell));
         let place = place(model, &hypothesis);
         let (cause, summary, advice) = flows(&in_words(&place), None);

@@ -1,6 +1,6 @@
 //! Small packets pass, large ones vanish.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use mesh_proto::{Cause, Confidence, ProbeKind};
 
@@ -8,7 +8,7 @@ use super::Draft;
 use super::evidence::evidence;
 use super::place::{in_words, place};
 use crate::NodeIndex;
-use crate::localise::{Family, Filter, Hypothesis, Init, Model, Pick, Scope, Symptom};
+use crate::localise::{Family, Hypothesis, Model, Pick, Scope, Symptom};
 use crate::round::CellIndex;
 
 /// A path-MTU black hole.
@@ -90,28 +90,16 @@ pub(super) fn mtu(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -> Dr
 /// Black holes between two nodes that one probe alone can see, where all else of the pair is dead: so long as streams between
 /// the two stall as well. And the cells that are left.
 pub(super) fn between_pairs(model: &Model<'_>, pick: &Pick) -> (Vec<Draft>, Vec<CellIndex>) {
-    let mut by_pair: BTreeMap<(NodeIndex, NodeIndex), Vec<CellIndex>> = BTreeMap::new();
-    for cell in &pick.explains {
-        if let ((Some(from), Some(to)), Some(Symptom::Large)) = (model.nodes(*cell), model.symptom(*cell)) {
-            by_pair
-                .entry((from.min(to), from.max(to)))
-                .or_default()
-                .push(*cell);
-        }
-    }
+    let large = pick.explains.iter().copied();
+    let large = large.filter(|cell| model.symptom(*cell) == Some(Symptom::Large));
     let mut left = pick.explains.clone();
     let mut drafts = Vec::new();
-    for ((a, b), cells) in by_pair {
+    for ((a, b), cells) in model.by_pair(large) {
         let count = |kind| cells.iter().filter(|cell| model.kind(**cell) == kind).count();
-        if a == b || count(ProbeKind::PathMtu) == 0 || count(ProbeKind::Tcp) == 0 {
+        if count(ProbeKind::PathMtu) == 0 || count(ProbeKind::Tcp) == 0 {
             continue;
         }
-        let hypothesis = Hypothesis {
-            scope: Scope::Pair(a, b),
-            family: Family::Wire,
-            init: Init::Both,
-            filter: Filter::ALL,
-        };
+        let hypothesis = Hypothesis::whole(Scope::Pair(a, b), Family::Wire);
         left.retain(|cell| !cells.contains(cell));
         let mut of_pair = pick.clone();
         of_pair.explains = cells;

@@ -115,16 +115,10 @@ fn found_at<'a>(scene: &Scene<'a>, node: NodeIndex, protocol: Protocol) -> Vec<S
 /// Whether the protocol is well somewhere at the place. Where the place is between nodes or at one, a service says nothing: by
 /// which way it goes is not known.
 fn spares(scene: &Scene<'_>) -> bool {
-    let Hypothesis {
-        family,
-        scope,
-        init,
-        filter,
-    } = scene.hypothesis;
-    if Asked::of(*family, scene.cluster()).is_some() {
+    if Asked::of(scene.hypothesis.family, scene.cluster()).is_some() {
         return scene.pick.spared > 0;
     }
-    let crossing = scene.model.crossing(*family, scope, *init, *filter);
+    let crossing = scene.model.crossing(scene.hypothesis);
     crossing.into_keys().any(|cell| {
         let of_agent = matches!(scene.model.cell(cell).target, Target::Agent(_));
         of_agent && scene.model.observed(cell) && scene.model.symptom(cell).is_none()
@@ -134,15 +128,13 @@ fn spares(scene: &Scene<'_>) -> bool {
 /// Whether most of what crosses the place by other protocols comes through; else it is no filter.
 fn others_pass(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -> bool {
     let explained: BTreeSet<CellIndex> = pick.explains.iter().copied().collect();
-    let crossing = model.crossing(
-        hypothesis.family,
-        &hypothesis.scope,
-        hypothesis.init,
-        Filter {
+    let crossing = model.crossing(&Hypothesis {
+        filter: Filter {
             protocol: None,
             ..hypothesis.filter
         },
-    );
+        ..hypothesis.clone()
+    });
     let others = crossing
         .into_iter()
         .filter(|(cell, certain)| *certain && model.observed(*cell) && !explained.contains(cell))

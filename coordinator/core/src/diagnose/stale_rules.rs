@@ -8,7 +8,7 @@ use super::services::endpoint_stale;
 use super::side_effects::translates_at;
 use super::signature::{self, Signature};
 use crate::NodeIndex;
-use crate::localise::{Family, Filter, Hypothesis, Init, Model, Pick, Place, Scope};
+use crate::localise::{Family, Hypothesis, Model, Pick, Place, Scope};
 use crate::round::{CellIndex, Target};
 
 const STALE: &[&[Signature]] = &[&[Signature::new(Cause::EndpointStale, endpoint_stale)]];
@@ -82,12 +82,7 @@ fn stale(
     (family, scope): (Family, Scope),
     cells: Vec<CellIndex>,
 ) -> Option<Draft> {
-    let hypothesis = Hypothesis {
-        scope,
-        family,
-        init: Init::Both,
-        filter: Filter::ALL,
-    };
+    let hypothesis = Hypothesis::whole(scope, family);
     let mut pick = picks.first().filter(|_| !cells.is_empty())?.clone();
     (pick.place, pick.covers) = (Place::At(hypothesis.clone()), cells.clone());
     pick.explains = cells;

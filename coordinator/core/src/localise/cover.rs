@@ -78,13 +78,7 @@ pub(crate) fn cover(model: &Model<'_>, down: &BTreeSet<NodeName>) -> Vec<Pick> {
 /// there it explains if nothing else does.
 fn pick_down(model: &Model<'_>, name: &NodeName, open: &mut CellSet, claimed: &mut Claimed) -> Option<Pick> {
     let node = model.layout.node(name)?;
-    let at = |family| Hypothesis {
-        scope: Scope::Node(node),
-        family,
-        init: Init::Both,
-        filter: Filter::ALL,
-    };
-    let places = [Family::Wire, Family::Forward, Family::Local, Family::AnyNodePort].map(at);
+    let places = Hypothesis::of_dead_node(node);
     let is_hit = |cell: &CellIndex| {
         let crosses = places.iter().any(|place| model.crosses(*cell, place).is_some());
         (crosses || stands_on(model, *cell, name)) && !came_back(model, *cell)

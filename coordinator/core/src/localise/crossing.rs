@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use mesh_proto::{AgentIndex, Plane, ProbeKind};
 
-use super::family::{Family, Filter, Init, Scope};
+use super::family::{Family, Filter, Scope};
 use super::hypothesis::Hypothesis;
 use super::model::Model;
 use super::path::{parts, parts_between};
@@ -14,21 +14,9 @@ use crate::round::{CellIndex, Layout, Source, Target};
 
 impl Model<'_> {
     /// The cells that cross a place, and whether each must.
-    pub(crate) fn crossing(
-        &self,
-        family: Family,
-        scope: &Scope,
-        init: Init,
-        filter: Filter,
-    ) -> BTreeMap<CellIndex, bool> {
+    pub(crate) fn crossing(&self, place: &Hypothesis) -> BTreeMap<CellIndex, bool> {
         let mut cells = BTreeMap::new();
-        let place = Hypothesis {
-            scope: scope.clone(),
-            family,
-            init,
-            filter,
-        };
-        self.each_crossing(&place, |cell, certain| {
+        self.each_crossing(place, |cell, certain| {
             cells.insert(cell, certain);
         });
         cells

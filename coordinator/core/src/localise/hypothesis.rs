@@ -9,6 +9,7 @@ use super::family::{Family, Filter, Init, Part, Scope};
 use super::groups::cut_off_groups;
 use super::model::Model;
 use super::symptom::{Symptom, protocol_of};
+use crate::NodeIndex;
 use crate::mixing::QuickSet;
 use crate::round::{CellIndex, Target};
 
@@ -93,12 +94,7 @@ impl Suggested {
             }
         }
         for group in cut_off_groups(model) {
-            found.insert(Hypothesis {
-                scope: Scope::Group(group),
-                family: Family::Wire,
-                init: Init::Both,
-                filter: Filter::ALL,
-            });
+            found.insert(Hypothesis::whole(Scope::Group(group), Family::Wire));
         }
         found
     }
@@ -331,12 +327,7 @@ fn also_what_rides_on_udp(model: &Model<'_>, admitted: &mut Admitted) {
     {
         return;
     }
-    let overlay = Hypothesis {
-        scope: scope.clone(),
-        family: Family::Overlay,
-        init: Init::Both,
-        filter: Filter::ALL,
-    };
+    let overlay = Hypothesis::whole(scope.clone(), Family::Overlay);
     let known: BTreeSet<CellIndex> = admitted.explains.iter().copied().collect();
     let also = model.ill.iter().copied().filter(|cell| {
         model.symptom(*cell) == Some(Symptom::Dead)
@@ -349,6 +340,22 @@ fn also_what_rides_on_udp(model: &Model<'_>, admitted: &mut Admitted) {
 }
 
 impl Hypothesis {
+    /// A place that hits whatever crosses it.
+    pub(crate) fn whole(scope: Scope, family: Family) -> Self {
+        Self {
+            scope,
+            family,
+            init: Init::Both,
+            filter: Filter::ALL,
+        }
+    }
+
+    /// What a node that is down keeps dead, its links first.
+    pub(super) fn of_dead_node(node: NodeIndex) -> [Self; 4] {
+        let families = [Family::Wire, Family::Forward, Family::Local, Family::AnyNodePort];
+        families.map(|family| Self::whole(Scope::Node(node), family))
+    }
+
     /// The plane at fault, where the place belongs to one.
     pub(crate) fn plane(&self) -> Option<Plane> {
         match self.family {

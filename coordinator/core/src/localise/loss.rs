@@ -203,7 +203,7 @@ fn best(
     let near = fits.into_iter().filter(|(_, fit)| fit.gain + NEAR >= highest);
     let (place, fit) = near.min_by(|(a, _), (b, _)| smaller(a, b))?;
     Some(LossSite {
-        cells: model.crossing(place.family, &place.scope, place.init, place.filter),
+        cells: model.crossing(&place),
         hypothesis: place,
         losing: fit.losing,
         share: fit.share,

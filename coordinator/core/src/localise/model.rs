@@ -1,7 +1,7 @@
 //! The model that hypotheses are tried against: cells, their symptoms, and the parts that they cross.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_proto::{AgentIndex, CellState, Failure, Observation, Plane, ProbeKind};
 
@@ -268,6 +268,25 @@ impl<'a> Model<'a> {
     /// The plane that a cell's target stands in, where it is an agent.
     pub(crate) fn plane_to(&self, cell: CellIndex) -> Option<Plane> {
         self.asking[cell.0].there.map(|(_, plane)| plane)
+    }
+
+    /// Those of the cells that go from one node to another, by the two, the lower first.
+    pub(crate) fn by_pair(
+        &self,
+        cells: impl IntoIterator<Item = CellIndex>,
+    ) -> BTreeMap<(NodeIndex, NodeIndex), Vec<CellIndex>> {
+        let mut by_pair: BTreeMap<_, Vec<CellIndex>> = BTreeMap::new();
+        for cell in cells {
+            if let (Some(from), Some(to)) = self.nodes(cell)
+                && from != to
+            {
+                by_pair
+                    .entry((from.min(to), from.max(to)))
+                    .or_default()
+                    .push(cell);
+            }
+        }
+        by_pair
     }
 
     /// The nodes that a cell's source and target stand on; the target's only where it is an agent.

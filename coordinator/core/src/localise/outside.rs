@@ -9,7 +9,7 @@ use mesh_proto::{AgentIndex, CellState, ProbeKind};
 
 use super::cover::{Pick, Place};
 use super::crossing::{crosses, passes};
-use super::family::{Family, Filter, Init, Scope};
+use super::family::Scope;
 use super::hypothesis::Hypothesis;
 use super::model::Model;
 use super::symptom::{Symptom, of_outcome};
@@ -181,18 +181,8 @@ fn owner(
     for (number, pick) in picks.iter().enumerate() {
         let (fits, certain, share) = match &pick.place {
             Place::Down(node) => {
-                let at = |family| Hypothesis {
-                    scope: Scope::Node(*node),
-                    family,
-                    init: Init::Both,
-                    filter: Filter::ALL,
-                };
-                let families = [Family::Wire, Family::Forward, Family::Local, Family::AnyNodePort];
-                match families
-                    .into_iter()
-                    .filter_map(|family| crosses(&at(family)))
-                    .max()
-                {
+                let places = Hypothesis::of_dead_node(*node);
+                match places.iter().filter_map(crosses).max() {
                     Some(certain) => (3, certain, 0.0),
                     None => continue,
                 }

@@ -1,12 +1,10 @@
 //! The same rules, written by `iptables` through both back ends.
 
 use mesh_net::NetNamespace;
-use mesh_proto::{
-    Action, Backend, Base, Chain, Hook, HostFacts, Match, MatchTest, Port, PortRange, TableFamily,
-};
+use mesh_proto::{Action, Backend, Base, Chain, Hook, HostFacts, Match, MatchTest, Port, TableFamily};
 
 use super::super::host_facts;
-use super::{ESTABLISHED, NEW, chain, command, is, nets, not, told};
+use super::{ESTABLISHED, NEW, chain, command, is, nets, not, ports, told};
 
 const BACKENDS: [(Backend, &str); 2] = [(Backend::Nft, "nft"), (Backend::Legacy, "legacy")];
 
@@ -23,15 +21,6 @@ fn facts_with(backend: &str, v4: &str, v6: &str) -> HostFacts {
             host_facts()
         })
         .unwrap()
-}
-
-fn ports(all: &[(u16, u16)]) -> Vec<PortRange> {
-    all.iter()
-        .map(|(from, to)| PortRange {
-            from: Port(*from),
-            to: Port(*to),
-        })
-        .collect()
 }
 
 /// The tests in an order of their own: each back end has another.

@@ -4,10 +4,10 @@ mod sets;
 mod tested;
 
 use mesh_net::NetNamespace;
-use mesh_proto::{Action, Backend, Base, Hook, HostFacts, Match, Port, PortRange, TableFamily};
+use mesh_proto::{Action, Backend, Base, Hook, HostFacts, Match, Port, TableFamily};
 
 use super::super::host_facts;
-use super::{chain, command, is, nets, told};
+use super::{chain, command, is, nets, ports, told};
 
 fn facts_with(rules: &str) -> HostFacts {
     let namespace = NetNamespace::create().unwrap();
@@ -30,15 +30,6 @@ fn rule(text: &str) -> (Vec<mesh_proto::MatchTest>, Action) {
     let mut all = rules(&format!("chain c {{ {text} ; }}"));
     assert_eq!(all.len(), 1, "{text}: {all:?}");
     all.remove(0)
-}
-
-fn ports(all: &[(u16, u16)]) -> Vec<PortRange> {
-    all.iter()
-        .map(|(from, to)| PortRange {
-            from: Port(*from),
-            to: Port(*to),
-        })
-        .collect()
 }
 
 fn tcp() -> mesh_proto::MatchTest {

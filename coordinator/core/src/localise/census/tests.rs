@@ -66,7 +66,7 @@ proptest! {
             let mut wide = suggested.wide(&model, |_| true);
             wide.extend(suggested.nodes(|_| true));
             for place in wide.iter().chain(&suggested.pairs(|_| true)) {
-                let crossing = model.crossing(place.family, &place.scope, place.init, place.filter);
+                let crossing = model.crossing(place);
                 prop_assert_eq!(&crossing, &one_by_one(&model, place), "{:?}", place);
                 if !matches!(place.scope, crate::localise::Scope::Group(_)) {
                     let contradicted = is_contradicted(&model, place, symptom);
