@@ -7,7 +7,7 @@ mod plan;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use mesh_proto::{AgentIndex, Millis, NodeName, Plan, Port, ProbeId, ProbeKind, TrafficPolicy};
+use mesh_proto::{AgentIndex, Millis, NodeName, Plan, PlannedProbe, Port, ProbeId, ProbeKind, TrafficPolicy};
 
 pub(crate) use self::layout::{KINDS, Layout, Source};
 use crate::{NodeIndex, PlanOptions, Presence, Roster, RosterAgent};
@@ -313,6 +313,13 @@ impl Round {
 
     fn has_address(&self, agent: AgentIndex) -> bool {
         self.addressed.get(agent.0 as usize).copied().unwrap_or(false)
+    }
+
+    /// The probe that fills a cell, and its agent; `None` if the cell is not tried.
+    pub(crate) fn probe_of(&self, cell: CellIndex) -> Option<(AgentIndex, PlannedProbe)> {
+        let (from, place) = self.layout.locate(cell);
+        let rank = self.layout.source(from)?.rank;
+        Some((from, plan::probe(self, from, rank, place)?))
     }
 
     /// How a cell is to be tried, at least once.

@@ -3,31 +3,34 @@
 
 mod questions;
 
-use mesh_proto::{AgentIndex, Answer, Ask, Inquiry, InquiryId, Seen};
+use mesh_proto::{AgentIndex, Answer, Ask, Inquiry, InquiryId, Observation, Seen};
 
-use self::questions::questions;
+use self::questions::{Question, questions};
 use crate::Matrix;
 use crate::judge::Judge;
+use crate::round::CellIndex;
 
 /// A question that was put to an agent, and what it said.
 #[derive(Debug, Clone)]
 pub(crate) struct Look {
     pub(crate) from: AgentIndex,
     pub(crate) ask: Ask,
+    /// The cell that it asks once more, from fresh ports.
+    pub(crate) again: Option<CellIndex>,
     /// `None` if it did not answer in time.
     pub(crate) seen: Option<Seen>,
 }
 
 impl Matrix {
-    /// What to ask of whom, once; nothing where all is well. Inquiries are numbered over all agents.
+    /// What to ask of whom, each once; nothing where all is well. Inquiries are numbered over all agents.
     pub fn second_look(&mut self) -> Vec<(AgentIndex, Vec<Inquiry>)> {
-        if !self.looks.is_empty() {
-            return Vec::new();
-        }
         self.settle();
         let raised = questions(&Judge::new(self));
         let mut asked: Vec<(AgentIndex, Vec<Inquiry>)> = Vec::new();
-        for (from, ask) in raised {
+        for Question { from, ask, again } in raised {
+            if self.looks.iter().any(|look| look.from == from && look.ask == ask) {
+                continue;
+            }
             let id = InquiryId(u32::try_from(self.looks.len()).unwrap_or(u32::MAX));
             let inquiry = Inquiry { id, ask: ask.clone() };
             match asked.iter_mut().find(|(agent, _)| *agent == from) {
@@ -35,7 +38,12 @@ impl Matrix {
                 None => asked.push((from, vec![inquiry])),
             }
             let seen = None;
-            self.looks.push(Look { from, ask, seen });
+            self.looks.push(Look {
+                from,
+                ask,
+                again,
+                seen,
+            });
         }
         asked
     }
@@ -50,8 +58,19 @@ impl Matrix {
         }
     }
 
+    /// What came of asking a cell's question once more, from fresh ports, where that was done.
+    pub(crate) fn asked_again(&self, cell: CellIndex) -> Option<&Observation> {
+        self.looks.iter().find_map(|look| match &look.seen {
+            Some(Seen::Probe(seen)) if look.again == Some(cell) && seen.untried.is_none() => Some(seen),
+            _ => None,
+        })
+    }
+
     /// Everything that was asked, and the answers.
     pub(crate) fn looks(&self) -> &[Look] {
         &self.looks
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -338,11 +338,13 @@ fn answer_directly(scene: &Scene<'_>, asked: Asked) -> bool {
     }
 }
 
-/// Probes of the second look at certain addresses: which, and whether they came through.
+/// Probes of the second look at certain addresses: which, and whether they came through. A service that is asked again by a
+/// node's address is not that node's server.
 pub(super) fn direct_tries(scene: &Scene<'_>, addresses: &[IpAddr]) -> Vec<(IpAddr, bool)> {
-    let tries = scene.looks().filter_map(|(_, _, ask, seen)| match (ask, seen) {
-        (Ask::Probe { probe, source: None }, Seen::Probe(seen))
-            if addresses.contains(&probe.address) && seen.untried.is_none() =>
+    let looks = scene.model.matrix.looks().iter();
+    let tries = looks.filter_map(|look| match (&look.ask, &look.seen) {
+        (Ask::Probe { probe, source: None }, Some(Seen::Probe(seen)))
+            if look.again.is_none() && addresses.contains(&probe.address) && seen.untried.is_none() =>
         {
             Some((probe.address, seen.received > 0))
         }

@@ -58,7 +58,7 @@ fn may_do(model: &Model<'_>, fault: &Pick, effect: &Pick) -> bool {
     let protocol = hypothesis.filter.protocol;
     let fits = |cell: &CellIndex| {
         model.crosses(*cell, &place).is_some()
-            && has_choice(model, *cell)
+            && model.nodes_behind_choice(*cell) > 1
             && protocol.is_none_or(|protocol| protocol_of(model.kind(*cell)) == protocol)
     };
     !is_firm(effect) && effect.explains.iter().all(fits) && may_be_choice(model, hypothesis, effect)
@@ -87,19 +87,19 @@ fn is_firm(effect: &Pick) -> bool {
     effect.symptom == Symptom::Dead && (rules || matches!(effect.place, Place::Down(_)))
 }
 
-/// Whether the service behind a cell has endpoints on several nodes.
-fn has_choice(model: &Model<'_>, cell: CellIndex) -> bool {
-    let cluster = &model.matrix.round().roster().cluster;
-    let nodes = |nodes: BTreeSet<_>| nodes.len() > 1;
-    match model.target(cell) {
-        Target::NodePort { service, .. } => cluster
-            .node_ports
-            .get(service)
-            .is_some_and(|service| nodes(service.backends.iter().map(|backend| &backend.node).collect())),
-        Target::Dns { .. } => cluster
-            .dns
-            .as_ref()
-            .is_some_and(|dns| nodes(dns.endpoints.iter().map(|endpoint| &endpoint.node).collect())),
-        _ => false,
+impl Model<'_> {
+    /// On how many nodes the endpoints of the service stand that a cell asks; 0 if it asks no such service.
+    pub(crate) fn nodes_behind_choice(&self, cell: CellIndex) -> usize {
+        let cluster = &self.matrix.round().roster().cluster;
+        let nodes = |nodes: BTreeSet<_>| nodes.len();
+        match self.target(cell) {
+            Target::NodePort { service, .. } => cluster.node_ports.get(service).map_or(0, |service| {
+                nodes(service.backends.iter().map(|backend| &backend.node).collect())
+            }),
+            Target::Dns { .. } => cluster.dns.as_ref().map_or(0, |dns| {
+                nodes(dns.endpoints.iter().map(|endpoint| &endpoint.node).collect())
+            }),
+            _ => 0,
+        }
     }
 }

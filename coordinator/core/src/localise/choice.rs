@@ -4,6 +4,7 @@
 use super::family::{Family, Scope};
 use super::hypothesis::Hypothesis;
 use super::model::Model;
+use super::path::may_serve;
 use crate::NodeIndex;
 use crate::round::{CellIndex, Target};
 
@@ -46,7 +47,13 @@ pub(super) fn choice(model: &Model<'_>, cell: CellIndex, place: &Hypothesis) -> 
                 .backends
                 .iter()
                 .map(|backend| model.layout.node(&backend.node));
-            (on, backends.filter(|backend| !local || *backend == on).collect())
+            let may = |backend: &Option<NodeIndex>| {
+                let (Some(from), Some(backend)) = (source, *backend) else {
+                    return !local;
+                };
+                may_serve(local, from, node, backend)
+            };
+            (on, backends.filter(may).collect())
         }
         Target::Dns { .. } => {
             let endpoints = cluster.dns.as_ref()?.endpoints.iter();
@@ -78,9 +85,17 @@ pub(super) fn choice(model: &Model<'_>, cell: CellIndex, place: &Hypothesis) -> 
     let choice = Choice {
         hit,
         all: u32::try_from(endpoints.len()).ok()?,
-        flows: model.flows(cell),
+        flows: model.flows(cell) + again(model, cell),
     };
     (hit != 0 && hit.count_ones() < choice.all).then_some(choice)
+}
+
+/// Flows on which the second look asked the same again.
+fn again(model: &Model<'_>, cell: CellIndex) -> u32 {
+    let seen = model.matrix.asked_again(model.number(cell));
+    seen.map_or(0, |seen| {
+        u32::try_from(seen.incomplete_flows.len()).unwrap_or(u32::MAX)
+    })
 }
 
 /// Whether every flow passes there before an endpoint is chosen.

@@ -147,14 +147,16 @@ impl Model<'_> {
             }
             for (rank, (service, _)) in layout.node_ports.iter().enumerate().filter(|_| reach.node_ports) {
                 let (backends, is_local) = &layout.backends[*service];
+                // By the policy Local another node's endpoints serve nobody but a client that asks its own node.
+                let own = Some(source.node).filter(|_| serves(backends) && *is_local && !from_end);
                 let entries = if from_end || serves(backends) && !is_local {
                     layout.here()
                 } else {
                     &ends
                 };
+                let entries = entries.iter().copied().chain(own);
                 entries
-                    .iter()
-                    .filter_map(|on| layout.node_port(source, rank, *on))
+                    .filter_map(|on| layout.node_port(source, rank, on))
                     .for_each(&mut call);
             }
         }

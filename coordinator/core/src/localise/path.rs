@@ -207,7 +207,7 @@ impl<F: FnMut(Part, bool)> Path<'_, F> {
         for backend in backends
             .iter()
             .copied()
-            .filter(|backend| !is_local || *backend == on)
+            .filter(|backend| may_serve(*is_local, from, on, *backend))
         {
             if backend == on {
                 self.maybe(Part::at(Family::Local, on, Init::In));
@@ -221,4 +221,11 @@ impl<F: FnMut(Part, bool)> Path<'_, F> {
             self.maybe(Part::at(Family::Forward, backend, Init::In));
         }
     }
+}
+
+/// Whether a `NodePort` that is asked from one node on another may send a connection to an endpoint. With the policy Local
+/// it does so only where it is asked, and yet to any if the client itself is there: what comes from the node's own processes
+/// and pods goes by the rules of the `ClusterIP` (Kubernetes, pkg/proxy/iptables/proxier.go, externalPolicyLocal).
+pub(super) fn may_serve(is_local: bool, from: NodeIndex, on: NodeIndex, endpoint: NodeIndex) -> bool {
+    !is_local || endpoint == on || from == on
 }

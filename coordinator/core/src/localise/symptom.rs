@@ -22,6 +22,15 @@ pub(crate) enum Symptom {
 pub(super) fn symptom(judge: &Judge<'_>, cell: CellIndex, judged: Judged) -> Option<Symptom> {
     let outcome = judge.matrix.outcome(cell)?;
     let symptom = of_outcome(outcome, judged)?;
+    // It was chance, or a part of the service is dead.
+    if symptom == Symptom::Dead
+        && judge
+            .matrix
+            .asked_again(cell)
+            .is_some_and(|seen| seen.received > 0)
+    {
+        return Some(Symptom::Partial);
+    }
     let by_itself = || {
         let (from, target, _) = judge.matrix.round().layout().what(cell);
         judge.loses_by_itself(from, target, outcome)

@@ -131,6 +131,30 @@ fn a_broken_overlay_at_a_node_is_placed_in_its_pod_plane() {
 }
 
 #[test]
+fn a_node_that_asks_itself_meets_any_endpoint_although_the_policy_is_local() {
+    let unlucky = |backends: Vec<usize>| {
+        let mut world = World::with(5, |trip| dead_if(trip.overlaid() && trip.touches(2)));
+        world.backends = backends;
+        world.service = Box::new(|node, target| match target {
+            Target::NodePort { service: 1, node: on } if (node, on.0) == (4, 4) => Some(Fate::TimesOut),
+            Target::NodePort { .. } => Some(Fate::Passes),
+            _ => None,
+        });
+        world.run()
+    };
+    assert_eq!(
+        nodes(&unlucky(vec![1, 2, 4])).len(),
+        1,
+        "chance led all flows to the third node"
+    );
+    assert_eq!(
+        unlucky(vec![1, 4]).findings.len(),
+        2,
+        "no endpoint is behind the overlay that is dead"
+    );
+}
+
+#[test]
 fn an_overlay_that_loses_only_what_comes_in_says_ingress() {
     let mut world = World::with(4, |trip| dead_if(trip.overlaid() && trip.touches(2)));
     world.arrives = Box::new(|trip| trip.from == 2);

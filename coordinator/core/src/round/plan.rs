@@ -52,7 +52,7 @@ fn pacing(round: &Round) -> Pacing {
     }
 }
 
-fn probe(round: &Round, from: AgentIndex, rank: usize, place: usize) -> Option<PlannedProbe> {
+pub(super) fn probe(round: &Round, from: AgentIndex, rank: usize, place: usize) -> Option<PlannedProbe> {
     let (target, kind) = round.layout.asked(rank, place);
     if !round.is_tried(from, target) {
         return None;

@@ -18,8 +18,22 @@ const PLACES: usize = 8;
 /// Of a fault that many nodes share, so many are looked at.
 const SAMPLES: usize = 3;
 
-/// The questions, and whom to ask.
-pub(super) fn questions(judge: &Judge<'_>) -> Vec<(AgentIndex, Ask)> {
+/// Of a service that seems dead, so many cells are asked again,
+const SERVICE_CELLS: usize = 8;
+/// from so many fresh ports each: that all of them meet the same one of two endpoints by chance is one in ten millions.
+const FRESH_PORTS: u16 = 24;
+
+/// A question, and whom to ask.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) from: AgentIndex,
+    pub(super) ask: Ask,
+    /// The cell that it asks once more.
+    pub(super) again: Option<CellIndex>,
+}
+
+/// What to ask.
+pub(super) fn questions(judge: &Judge<'_>) -> Vec<Question> {
     let Some(Found { model, mut picks, .. }) = places(judge) else {
         return Vec::new();
     };
@@ -39,7 +53,7 @@ pub(super) fn questions(judge: &Judge<'_>) -> Vec<(AgentIndex, Ask)> {
 
 struct Questions<'a> {
     model: &'a Model<'a>,
-    asked: Vec<(AgentIndex, Ask)>,
+    asked: Vec<Question>,
 }
 
 impl Questions<'_> {
@@ -52,6 +66,7 @@ impl Questions<'_> {
             self.more_flows(pick);
             return;
         }
+        self.services_again(pick);
         match hypothesis.family {
             Family::Overlay | Family::Routes => {
                 self.knocks(hypothesis);
@@ -71,14 +86,49 @@ impl Questions<'_> {
     }
 
     fn ask(&mut self, from: AgentIndex, ask: Ask) {
-        let stands = self.model.matrix.stands(from);
-        if stands
-            && !self
-                .asked
-                .iter()
-                .any(|(agent, other)| (*agent, other) == (from, &ask))
-        {
-            self.asked.push((from, ask));
+        self.put(Question {
+            from,
+            ask,
+            again: None,
+        });
+    }
+
+    fn put(&mut self, question: Question) {
+        let was_asked = |other: &Question| (other.from, &other.ask) == (question.from, &question.ask);
+        if self.model.matrix.stands(question.from) && !self.asked.iter().any(was_asked) {
+            self.asked.push(question);
+        }
+    }
+
+    /// A service that sends each flow to one of several endpoints, asked from many fresh ports: whether it is dead for these
+    /// clients, or chance sent all their flows to a dead endpoint.
+    fn services_again(&mut self, pick: &Pick) {
+        let has_choice = |cell: &CellIndex| self.model.nodes_behind_choice(*cell) > 1;
+        if !pick.explains.iter().all(has_choice) {
+            return;
+        }
+        for cell in pick.explains.iter().take(SERVICE_CELLS) {
+            let number = self.model.number(*cell);
+            let Some((from, planned)) = self.model.matrix.round().probe_of(number) else {
+                continue;
+            };
+            // A resolver picks its own ports.
+            if planned.dns.as_ref().is_some_and(|dns| dns.as_application) {
+                continue;
+            }
+            let probe = PlannedProbe {
+                id: ProbeId(0),
+                flows: FRESH_PORTS,
+                tries: 1,
+                interval: Micros(20_000),
+                timeout: Millis(1_500),
+                ..planned
+            };
+            self.put(Question {
+                from,
+                ask: Ask::Probe { probe, source: None },
+                again: Some(number),
+            });
         }
     }
 
