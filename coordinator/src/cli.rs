@@ -14,10 +14,11 @@ use tracing_subscriber::EnvFilter;
 
 pub(crate) use self::duration::Span;
 pub(crate) use self::kube_args::KubeArgs;
-pub(crate) use self::probe_args::{ProbeArgs, TlsArgs};
+pub(crate) use self::probe_args::{EffortArgs, ProbeArgs, TlsArgs};
 use crate::command::{
-    cleanup::CleanupArgs, completion::CompletionArgs, diff::DiffArgs, image::ImageArgs, lab::LabArgs,
-    probe::AgentArgs, report::ReportArgs, run::RunArgs, version::VersionArgs,
+    cleanup::CleanupArgs, completion::CompletionArgs, diff::DiffArgs, gate::GateArgs, history::HistoryArgs,
+    image::ImageArgs, lab::LabArgs, probe::AgentArgs, report::ReportArgs, run::RunArgs, serve::ServeArgs,
+    status::StatusArgs, version::VersionArgs,
 };
 use crate::exit_code::ExitCode;
 
@@ -39,6 +40,14 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Probe everything once, report, exit by the verdict
     Run(RunArgs),
+    /// Look again and again: incidents, metrics, a live page
+    Serve(ServeArgs),
+    /// How things stand, asked of a running `mesh serve`
+    Status(StatusArgs),
+    /// The incidents that a running `mesh serve` remembers
+    History(HistoryArgs),
+    /// Wait until a node, or all, is fully reachable: a gate for upgrades
+    Gate(GateArgs),
     /// Raise a cluster-shaped network on this machine, and try mesh on it; needs no cluster
     Lab(LabArgs),
     /// Be an agent: probe on request, and answer probes
@@ -83,6 +92,8 @@ pub(crate) fn command_line(called_as: Option<&OsStr>) -> clap::Command {
     let command = Cli::command()
         .after_help(ExitCode::help())
         .mut_subcommand("run", |run| run.after_help(ExitCode::help()))
+        .mut_subcommand("gate", |gate| gate.after_help(crate::command::gate::EXIT_CODES))
+        .mut_subcommand("status", |status| status.after_help(ExitCode::help()))
         .mut_subcommand("report", |report| report.after_help(ExitCode::help()))
         .mut_subcommand("image", |image| image.after_help(crate::command::image::LOADING))
         .mut_subcommand("diff", |diff| diff.after_help(crate::command::diff::EXIT_CODES));

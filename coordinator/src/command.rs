@@ -3,11 +3,15 @@
 pub(crate) mod cleanup;
 pub(crate) mod completion;
 pub(crate) mod diff;
+pub(crate) mod gate;
+pub(crate) mod history;
 pub(crate) mod image;
 pub(crate) mod lab;
 pub(crate) mod probe;
 pub(crate) mod report;
 pub(crate) mod run;
+pub(crate) mod serve;
+pub(crate) mod status;
 pub(crate) mod version;
 
 use crate::cli::Command;
@@ -19,6 +23,10 @@ use crate::failure::Failure;
 pub(crate) fn execute(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Run(args) => run::run(&args),
+        Command::Gate(args) => gate::gate(&args),
+        Command::Serve(args) => serve::serve(&args),
+        Command::Status(args) => status::status(&args),
+        Command::History(args) => history::history(&args),
         Command::Lab(args) => lab::lab(args),
         Command::Probe(args) => probe::probe(args),
         Command::Image(args) => image::image(&args),

@@ -6,6 +6,7 @@
 //! sees that. Connecting and looking run as futures inside the driver and leave nothing behind when they are dropped.
 
 mod bound;
+mod clock;
 mod connect;
 mod cut;
 mod inquire;
@@ -13,6 +14,7 @@ mod interrupt;
 mod look;
 mod probe;
 mod progress;
+mod session;
 mod trust;
 
 use std::time::Duration;
@@ -21,11 +23,13 @@ use mesh_core::{FreshServices, Matrix, PlanOptions, Roster, RosterAgent, Round, 
 use mesh_proto::wire::RunKey;
 use mesh_proto::{AgentIndex, Report};
 
+pub(crate) use self::clock::Clock;
 pub(crate) use self::connect::{Opener, Opening, Openings};
 pub(crate) use self::cut::Cut;
 use self::cut::RunClock;
 pub(crate) use self::interrupt::Interrupt;
 pub(crate) use self::progress::Progress;
+pub(crate) use self::session::Session;
 use crate::ground::Raised;
 use crate::link::{Link, LinkMeans};
 
@@ -46,6 +50,8 @@ pub(crate) struct DriveOptions {
     pub(crate) means: LinkMeans,
     /// How long each step of opening a link may take.
     pub(crate) link_patience: Duration,
+    /// Ask more where something is ill; else the look ends as soon as the plans do.
+    pub(crate) look_closer: bool,
 }
 
 /// Usual patience with a link: it is a local socket or a network that may lose a SYN or two.
@@ -133,17 +139,25 @@ pub(crate) async fn drive(
         progress,
     )
     .await;
-    note_who_left(&mut matrix, &options.means).await;
-    look_closer(
-        &mut matrix,
-        &connected.links,
-        fresh,
-        &secret,
-        &mut clock,
-        progress,
-    )
-    .await;
-    let looked = look::look_all(&mut matrix, &connected.links, &secret, &mut clock, progress).await;
+    let looked = if options.look_closer {
+        note_who_left(&mut matrix, &options.means).await;
+        look_closer(
+            &mut matrix,
+            &connected.links,
+            fresh,
+            &secret,
+            &mut clock,
+            progress,
+        )
+        .await;
+        look::look_all(&mut matrix, &connected.links, &secret, &mut clock, progress).await
+    } else {
+        if let Some(cut) = clock.was_cut() {
+            probe::leave_all(&mut matrix, &connected.links, cut);
+        }
+        look::stop_all(&matrix, &connected.links, &secret).await;
+        Vec::new()
+    };
     progress.finish();
 
     matrix.into_report(RunInfo {

@@ -27,6 +27,23 @@ pub(crate) struct Raised {
     pub(crate) notes: Vec<String>,
 }
 
+impl Raised {
+    /// The same for a run after this one: links that were being opened are open or not by now, and rules of services that
+    /// were made for the first run are written.
+    pub(crate) fn again(&self) -> Self {
+        let mut again = self.clone();
+        for agent in &mut again.agents {
+            if let Access::Opening(opening) = &agent.access {
+                agent.access = Access::Link(opening.route().clone());
+            }
+        }
+        for service in &mut again.cluster.node_ports {
+            service.fresh = false;
+        }
+        again
+    }
+}
+
 /// An agent that should stand.
 #[derive(Debug, Clone)]
 pub(crate) struct RaisedAgent {

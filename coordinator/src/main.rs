@@ -7,12 +7,15 @@ mod drive;
 mod exit_code;
 mod failure;
 mod ground;
+mod history;
 mod image;
 mod input_file;
 mod inventory;
 mod link;
 mod output;
 mod render;
+mod serve;
+mod server_url;
 
 use std::process::ExitCode;
 

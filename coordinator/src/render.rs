@@ -68,8 +68,11 @@ pub(crate) fn render(report: &Report, format: Format, width: usize, out: &mut dy
     }
 }
 
-pub(crate) use self::place::{place, source, why};
+pub(crate) use self::html::{CSS as PAGE_STYLE, html_body};
+pub(crate) use self::markup::escape;
+pub(crate) use self::place::{place, source, target, why};
 pub(crate) use self::plain::{count, plain, some_of, wrap};
+pub(crate) use self::table::finding_in_words;
 pub(crate) use self::wide::listing;
 
 #[cfg(test)]

@@ -5,12 +5,16 @@ mod again;
 mod assemble;
 mod diagnose;
 mod diff;
+mod gate;
+mod incident;
 mod judge;
 mod localise;
 mod matrix;
 mod mixing;
+mod moment;
 mod netfilter;
 mod options;
+mod pulse;
 mod roster;
 mod round;
 mod second_look;
@@ -21,8 +25,15 @@ mod world;
 pub use self::again::{Again, FreshServices};
 pub use self::assemble::{ALL_CELLS_UP_TO_NODES, RunInfo};
 pub use self::diff::{CellChange, Diff, Trend, diff};
+pub use self::gate::{Decision, Gate, GateConfig, GateScope, GateStep};
+pub use self::incident::{
+    Closing, Doubt, Incident, IncidentChange, IncidentConfig, IncidentId, IncidentLook, IncidentState,
+    Incidents,
+};
 pub use self::matrix::{Matrix, Stray};
+pub use self::moment::Moment;
 pub use self::options::PlanOptions;
+pub use self::pulse::{Depth, Pulse, PulseConfig};
 pub use self::roster::{
     Api, Backend, Cluster, Dns, NodeIndex, NodePortService, Overlay, Presence, Roster, RosterAgent,
     RosterNode,

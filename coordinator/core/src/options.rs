@@ -31,6 +31,30 @@ pub struct PlanOptions {
     pub interval: Micros,
 }
 
+impl PlanOptions {
+    /// A quick look: whether something is wrong, not what. Each way is tried once or twice, with little patience, and the probes
+    /// begin at once: a hard failure is to be seen within a second.
+    #[must_use]
+    pub fn light(&self) -> Self {
+        Self {
+            timeout: Millis(self.timeout.0.min(450)),
+            pacing: Pacing {
+                spread: Millis(self.pacing.spread.0.min(50)),
+                ..self.pacing
+            },
+            icmp_tries: 2,
+            udp_flows: 2,
+            udp_tries: 1,
+            tcp_flows: 1,
+            tls_flows: 1,
+            dns_flows: 2,
+            dns_endpoint_flows: 1,
+            path_mtu_tries: 1,
+            interval: Micros(self.interval.0.min(10_000)),
+        }
+    }
+}
+
 impl Default for PlanOptions {
     fn default() -> Self {
         Self {

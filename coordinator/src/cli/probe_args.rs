@@ -20,6 +20,21 @@ pub(crate) struct ProbeArgs {
     #[arg(long, env = "MESH_TIMEOUT", value_name = "DURATION", default_value = "5m")]
     pub(crate) timeout: Span,
 
+    #[command(flatten)]
+    pub(crate) effort: EffortArgs,
+
+    /// Which cells the report lists
+    #[arg(long, env = "MESH_CELLS", value_name = "WHICH", value_enum, default_value_t = CellsShown::Auto)]
+    pub(crate) cells: CellsShown,
+
+    /// Where the result goes and how it looks.
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// How hard each look tries, and what counts as failed.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct EffortArgs {
     /// How long one try of a probe may take, 100ms to 1m [default: 3.5s]
     #[arg(long, env = "MESH_PROBE_TIMEOUT", value_name = "DURATION", value_parser = probe_timeout)]
     pub(crate) probe_timeout: Option<Millis>,
@@ -31,14 +46,6 @@ pub(crate) struct ProbeArgs {
     /// Count degraded cells and lost ICMP as failures
     #[arg(long, env = "MESH_STRICT", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub(crate) strict: bool,
-
-    /// Which cells the report lists
-    #[arg(long, env = "MESH_CELLS", value_name = "WHICH", value_enum, default_value_t = CellsShown::Auto)]
-    pub(crate) cells: CellsShown,
-
-    /// Where the result goes and how it looks.
-    #[command(flatten)]
-    pub(crate) output: OutputArgs,
 }
 
 /// Which cells a report lists.
@@ -53,6 +60,16 @@ pub(crate) enum CellsShown {
 impl ProbeArgs {
     /// What the driver needs to know.
     pub(crate) fn drive_options(&self, means: LinkMeans) -> DriveOptions {
+        DriveOptions {
+            all_cells: self.cells == CellsShown::All,
+            ..self.effort.drive_options(self.timeout.0, means)
+        }
+    }
+}
+
+impl EffortArgs {
+    /// What the driver needs to know of one look, which may take so long.
+    pub(crate) fn drive_options(&self, timeout: Duration, means: LinkMeans) -> DriveOptions {
         let usual = PlanOptions::default();
         let pacing = self.max_pps.map_or(usual.pacing, |packets_per_second| Pacing {
             packets_per_second,
@@ -61,17 +78,18 @@ impl ProbeArgs {
             ..usual.pacing
         });
         DriveOptions {
-            timeout: self.timeout.0,
+            timeout,
             plan: PlanOptions {
                 timeout: self.probe_timeout.unwrap_or(usual.timeout),
                 pacing,
                 ..usual
             },
             strict: self.strict,
-            all_cells: self.cells == CellsShown::All,
+            all_cells: false,
             means,
             link_patience: LINK_PATIENCE,
             spent: Duration::ZERO,
+            look_closer: true,
         }
     }
 }

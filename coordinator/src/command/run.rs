@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use self::cluster::ClusterArgs;
+pub(super) use self::cluster::{ClusterArgs, on_cluster};
 use crate::cli::{ProbeArgs, TlsArgs};
 use crate::drive::{Progress, RunSecret, drive};
 use crate::exit_code::ExitCode;

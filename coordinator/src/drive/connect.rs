@@ -31,6 +31,10 @@ pub(super) struct Connected {
 pub(crate) enum Unfit {
     #[error(transparent)]
     Dial(#[from] DialError),
+    #[error("{}", why(.0))]
+    DialledBeside(Arc<Result<Link, DialError>>),
+    #[error("link {link}: it is still being dialled")]
+    StillDialling { link: LinkRoute },
     #[error("link {link}: {source}")]
     Prepare { link: LinkRoute, source: RpcError },
     #[error("link {link}: {found} answers there, not {wanted}")]
@@ -43,12 +47,27 @@ pub(crate) enum Unfit {
     NoResponder { link: LinkRoute },
 }
 
+fn why(dialled: &Result<Link, DialError>) -> String {
+    dialled
+        .as_ref()
+        .err()
+        .map(ToString::to_string)
+        .unwrap_or_default()
+}
+
 /// What came of opening a link.
 type Opened = Result<(Link, Prepared), Unfit>;
 
-/// A link that is being opened.
+/// A link that is being opened, and where it leads.
 #[derive(Debug, Clone)]
-pub(crate) struct Opening(Shared<oneshot::Receiver<Arc<Opened>>>);
+pub(crate) struct Opening(Shared<oneshot::Receiver<Arc<Opened>>>, LinkRoute);
+
+impl Opening {
+    /// Where it leads, for a run after this one.
+    pub(crate) fn route(&self) -> &LinkRoute {
+        &self.1
+    }
+}
 
 /// Opens links of one run.
 #[derive(Debug, Clone)]
@@ -78,19 +97,43 @@ impl Opener {
             own,
             agents: self.everybody.to_vec(),
         };
-        let channel = Box::pin(dial(link, &self.means, self.patience)).await?;
-        let open = Link::new(channel);
+        let open = self.link(link).await?;
         let mut prepared = open.prepare(&prepare, self.patience).await;
         if prepared.as_ref().is_err_and(RpcError::is_broken_link) {
             // It is opened anew; nothing of the run has begun.
             prepared = open.prepare(&prepare, self.patience).await;
         }
-        let prepared = prepared.map_err(|source| Unfit::Prepare {
-            link: link.clone(),
-            source,
+        let prepared = prepared.map_err(|source| {
+            if let Some(kept) = &self.means.kept {
+                kept.forget(link);
+            }
+            Unfit::Prepare {
+                link: link.clone(),
+                source,
+            }
         })?;
         check(link, wanted, &prepared)?;
         Ok((open, prepared))
+    }
+}
+
+impl Opener {
+    /// A link that is open, kept from the run before or dialled.
+    async fn link(&self, route: &LinkRoute) -> Result<Link, Unfit> {
+        let Some(kept) = &self.means.kept else {
+            let channel = Box::pin(dial(route, &self.means, self.patience)).await?;
+            return Ok(Link::new(channel));
+        };
+        if let Some(open) = kept.open(route) {
+            return Ok(open);
+        }
+        let Some(dialled) = kept.dialled(route, &self.means, self.patience).await else {
+            return Err(Unfit::StillDialling { link: route.clone() });
+        };
+        match &*dialled {
+            Ok(open) => Ok(open.clone()),
+            Err(_) => Err(Unfit::DialledBeside(dialled)),
+        }
     }
 }
 
@@ -118,13 +161,14 @@ impl Openings {
         let own = AgentIndex(u32::try_from(place).ok()?);
         let (tell, outcome) = oneshot::channel();
         let (opener, at_once, wanted) = (self.opener.clone(), Arc::clone(&self.at_once), wanted.clone());
+        let route = link.clone();
         self.tasks.spawn(async move {
             // It is never closed.
             let _turn = at_once.acquire().await;
             // Nobody may want to know any more.
             let _ = tell.send(Arc::new(opener.open(own, &wanted, &link).await));
         });
-        Some(Opening(outcome.shared()))
+        Some(Opening(outcome.shared(), route))
     }
 }
 
@@ -148,7 +192,7 @@ pub(super) async fn connect_all(
                 let attempt = async move { (own, said(&opener.open(own, &agent.key, link).await)) };
                 attempt.boxed()
             }
-            Access::Opening(Opening(opening)) => {
+            Access::Opening(Opening(opening, _)) => {
                 let attempt = opening.clone().map(move |outcome| {
                     let never = || Err("its link was not opened".to_owned());
                     (own, outcome.map_or_else(|_| never(), |outcome| said(&outcome)))

@@ -67,6 +67,18 @@ pub(super) async fn look_all(
     silent.notes(matrix)
 }
 
+/// Ends a quick look: agents are told to forget it, and hardly waited for. One that does not hear of it forgets it by itself.
+pub(super) async fn stop_all(matrix: &Matrix, links: &[Option<Link>], secret: &RunSecret) {
+    const MOMENT: Duration = Duration::from_millis(150);
+    let standing = numbered(links).filter(|(index, _)| matrix.stands(*index));
+    let stops = standing.filter_map(|(_, link)| {
+        let link = link.as_ref()?;
+        Some(async move { link.stop(&secret.id, MOMENT).await.is_ok() })
+    });
+    let stops = futures_util::stream::iter(stops).buffer_unordered(AT_ONCE);
+    let _ = tokio::time::timeout(MOMENT, stops.collect::<Vec<bool>>()).await;
+}
+
 /// What an agent said in the end, as far as it said it.
 #[derive(Debug)]
 struct Looked {

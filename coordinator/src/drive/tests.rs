@@ -29,6 +29,7 @@ fn options() -> DriveOptions {
         means: LinkMeans::default(),
         link_patience: LINK_PATIENCE,
         spent: Duration::ZERO,
+        look_closer: true,
     }
 }
 

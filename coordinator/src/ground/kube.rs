@@ -4,7 +4,7 @@
 
 mod roster;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -62,6 +62,18 @@ pub(crate) struct Ground {
     /// Links that are being opened. They end with the ground.
     openings: Option<Openings>,
     made: bool,
+    /// What the cluster gave, once agents were raised.
+    given: Option<Given>,
+    selector: Option<String>,
+}
+
+/// What making the run's objects brought.
+#[derive(Debug)]
+struct Given {
+    node_ports: NodePorts,
+    /// Planes whose DaemonSet the API server did not take.
+    refused: Vec<(Plane, String)>,
+    without_net_admin: Option<String>,
 }
 
 /// An agent's link that is being opened, and the pod it leads to.
@@ -70,6 +82,8 @@ type Dialled = HashMap<AgentKey, (String, Opening)>;
 /// An agent of which nothing is heard for so long will hardly come up: its node may be gone, and Kubernetes takes 40 s to
 /// notice.
 const QUIET: Duration = Duration::from_secs(15);
+/// Between two looks nobody waits for who is not up: the next one is soon.
+const MOMENT: Duration = Duration::from_secs(1);
 /// Agents end themselves so long after the run should have ended, at the latest.
 const AFTERWARDS: Duration = Duration::from_mins(5);
 /// Below the usual NodePorts and ephemeral ports, and used by nothing well known. A run takes a pair at random, so that two at
@@ -135,6 +149,8 @@ impl Ground {
             alive: None,
             openings: None,
             made: false,
+            given: None,
+            selector: wanted.selector,
         })
     }
 
@@ -182,12 +198,7 @@ impl Ground {
         let openings = self
             .openings
             .insert(Openings::new(Opener::new(everybody, secret, options)));
-        let is_refused = |key: &AgentKey| deployed.refused.iter().any(|(plane, _)| *plane == key.plane);
-        let expected: Vec<AgentKey> = places
-            .iter()
-            .filter(|place| place.skipped.is_none() && !is_refused(&place.key))
-            .map(|place| place.key.clone())
-            .collect();
+        let expected = expected(&places, &deployed.refused);
         let (blueprint, mut dialled) = (&self.blueprint, Dialled::new());
         let hear = |news: News<'_>| match news {
             News::Summary(summary) => progress.phase(format!(
@@ -201,12 +212,7 @@ impl Ground {
             }
             News::Up(..) => {}
         };
-        let not_ready: Vec<(NodeName, String)> = self
-            .discovery
-            .nodes
-            .iter()
-            .filter_map(|node| Some((node.name.clone(), node.not_ready.clone()?)))
-            .collect();
+        let not_ready = not_ready(&self.discovery);
         let patience = RaiseOptions {
             quiet: QUIET.min(self.wait),
             longest: self.wait,
@@ -232,16 +238,72 @@ impl Ground {
         {
             cli::tell(format!("no NodePort is probed: {why}"));
         }
-        let agents = places.iter().map(|place| self.agent(place, &states, &dialled));
+        let given = Given {
+            node_ports: deployed.node_ports,
+            refused: deployed.refused,
+            without_net_admin: deployed.without_net_admin.or(refused),
+        };
+        let raised = self.raised(&places, &states, &dialled, &given);
+        self.given = Some(given);
+        Ok(raised)
+    }
+
+    /// Who stands by now: nodes and pods come and go, and this asks for all of them anew.
+    pub(crate) async fn stands_now(&mut self) -> Result<Raised, Failure> {
+        let discovery = discover(self.kube.client(), self.selector.as_deref()).await;
+        self.discovery = discovery.map_err(failed)?;
+        let Some(given) = &self.given else {
+            return Err(failed(anyhow::anyhow!("no agents were raised")));
+        };
+        let places = places(&self.discovery, &self.blueprint);
+        let expected = expected(&places, &given.refused);
+        let patience = RaiseOptions {
+            quiet: MOMENT,
+            longest: MOMENT,
+        };
+        let not_ready = not_ready(&self.discovery);
+        let came = raise(
+            &self.kube,
+            &self.blueprint,
+            &expected,
+            &not_ready,
+            patience,
+            |_| {},
+        )
+        .await;
+        let mut states = came.map_err(failed)?.agents;
+        states.extend(refused_agents(&places, &given.refused));
+        Ok(self.raised(&places, &states, &Dialled::new(), given).again())
+    }
+
+    /// Nodes of which nobody expects that all is well with them, and why.
+    pub(crate) fn excused(&self) -> BTreeMap<NodeName, String> {
+        let why = |node: &mesh_kube::discover::FoundNode| {
+            let cordoned = || {
+                node.cordoned
+                    .then(|| "it is cordoned: nothing new is scheduled there".to_owned())
+            };
+            Some((node.name.clone(), node.not_ready.clone().or_else(cordoned)?))
+        };
+        self.discovery.nodes.iter().filter_map(why).collect()
+    }
+
+    fn raised(
+        &self,
+        places: &[Place],
+        states: &[(AgentKey, AgentState)],
+        dialled: &Dialled,
+        given: &Given,
+    ) -> Raised {
+        let agents = places.iter().map(|place| self.agent(place, states, dialled));
         let agents: Vec<RaisedAgent> = agents.collect();
-        let without_net_admin = deployed.without_net_admin.or(refused);
-        Ok(Raised {
+        Raised {
             ground: Kind::Kube,
             nodes: roster::nodes(&self.discovery),
-            cluster: roster::cluster(&self.discovery, &deployed.node_ports, &agents),
+            cluster: roster::cluster(&self.discovery, &given.node_ports, &agents),
             agents,
-            notes: roster::notes(&self.discovery, &states, without_net_admin.as_deref()),
-        })
+            notes: roster::notes(&self.discovery, states, given.without_net_admin.as_deref()),
+        }
     }
 
     fn agent(&self, place: &Place, states: &[(AgentKey, AgentState)], dialled: &Dialled) -> RaisedAgent {
@@ -294,6 +356,21 @@ impl Ground {
             tokio::time::sleep(wait).await;
         }
     }
+}
+
+/// Agents that should stand.
+fn expected(places: &[Place], refused: &[(Plane, String)]) -> Vec<AgentKey> {
+    let is_refused = |key: &AgentKey| refused.iter().any(|(plane, _)| *plane == key.plane);
+    let expected = places
+        .iter()
+        .filter(|place| place.skipped.is_none() && !is_refused(&place.key));
+    expected.map(|place| place.key.clone()).collect()
+}
+
+/// Nodes of which nothing is to be expected, with Kubernetes' words.
+fn not_ready(discovery: &Discovery) -> Vec<(NodeName, String)> {
+    let of_node = |node: &mesh_kube::discover::FoundNode| Some((node.name.clone(), node.not_ready.clone()?));
+    discovery.nodes.iter().filter_map(of_node).collect()
 }
 
 /// Agents of planes whose DaemonSet the API server did not take.

@@ -12,7 +12,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint, Uri};
 
-use super::{LinkAddress, LinkRoute, LinkTls, PodLink};
+use super::{KeptLinks, LinkAddress, LinkRoute, LinkTls, PodLink};
 
 /// Why a link could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +68,8 @@ pub(crate) struct LinkMeans {
     pub(crate) tls: Option<LinkTls>,
     /// For pods.
     pub(crate) kube: Option<mesh_kube::Kube>,
+    /// Where several runs follow each other: links that stay open.
+    pub(crate) kept: Option<KeptLinks>,
 }
 
 /// Either way to a pod gets such a start before the other is tried as well: the API server is to forward hundreds of links

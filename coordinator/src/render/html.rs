@@ -18,7 +18,7 @@ use super::wide::is_not_well;
 
 /// Allows the page its own style, and nothing else.
 const HEAD: &str = include_str!("html/head.html");
-const CSS: &str = include_str!("html/page.css");
+pub(crate) const CSS: &str = include_str!("html/page.css");
 
 /// Beyond these a table of cells is no reading any more; the JSON form has all.
 const CELLS_SHOWN: usize = 1000;
@@ -29,17 +29,24 @@ const ITEMS_SHOWN: usize = 20;
 
 /// The page.
 pub(super) fn html(report: &Report) -> String {
-    let grid = Grid::new(report);
     let mut out = String::new();
-    let headline = Headline::of(report);
-    let word = headline.lead();
     let _ = write!(
         out,
         "{HEAD}<title>{}: mesh run {}</title>\n<style>\n{CSS}</style>\n</head>\n<body>\n\
          <a class=\"skip\" href=\"#matrix\">Go to the matrix</a>\n",
-        escape(&word),
+        escape(&Headline::of(report).lead()),
         escape(&report.run.id)
     );
+    html_body(&mut out, report);
+    out.push_str("</body>\n</html>\n");
+    out
+}
+
+/// What the page shows of a report: its header, the parts and the footer.
+pub(crate) fn html_body(out: &mut String, report: &Report) {
+    let grid = Grid::new(report);
+    let headline = Headline::of(report);
+    let word = headline.lead();
     let class = match report.verdict {
         Verdict::Reachable => "good",
         Verdict::Unreachable => "bad",
@@ -65,10 +72,10 @@ pub(super) fn html(report: &Report) -> String {
         let _ = write!(out, "<a href=\"#{id}\">{name}</a> ");
     }
     out.push_str("</nav>\n</header>\n<main>\n");
-    findings(&mut out, report);
-    matrix::matrix(&mut out, &grid);
-    nodes(&mut out, report);
-    cells(&mut out, report);
+    findings(out, report);
+    matrix::matrix(out, &grid);
+    nodes(out, report);
+    cells(out, report);
     let _ = write!(
         out,
         "</main>\n<footer><p>{}</p><p>{}; {}</p>",
@@ -79,8 +86,7 @@ pub(super) fn html(report: &Report) -> String {
     for note in &report.notes {
         let _ = write!(out, "<p>Note: {}</p>", escape(note));
     }
-    out.push_str("</footer>\n</body>\n</html>\n");
-    out
+    out.push_str("</footer>\n");
 }
 
 fn findings(out: &mut String, report: &Report) {

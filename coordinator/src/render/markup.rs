@@ -4,7 +4,7 @@ use super::plain::turns;
 
 /// A text as content or as the value of a quoted attribute, in XML 1.0 (section 2.2, Characters) and HTML alike. What
 /// neither allows or shows becomes U+FFFD.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -9,7 +9,8 @@ use std::fmt::Write;
 use mesh_proto::{Cause, CellState, Report, Verdict};
 use owo_colors::{OwoColorize, Style};
 
-use self::findings::{absent, finding};
+use self::findings::absent;
+pub(crate) use self::findings::finding as finding_in_words;
 use self::matrix::{columns_legend, letters_legend, marks_legend, picture};
 use super::grid::{Blocks, Grid};
 use super::headline::Headline;
@@ -108,7 +109,7 @@ fn lines(text: &str) -> usize {
 fn troubled(out: &mut String, report: &Report, width: usize, shown: usize) {
     for of in report.findings.iter().take(shown) {
         out.push('\n');
-        finding(out, of, shown == usize::MAX, width);
+        finding_in_words(out, of, shown == usize::MAX, width);
     }
     let more = report.findings.len().saturating_sub(shown);
     if more > 0 {

@@ -10,9 +10,10 @@ use tokio::time::Instant;
 
 use crate::cli::{self, KubeArgs, ProbeArgs, Span};
 use crate::command;
-use crate::drive::{Interrupt, Progress, RunSecret, drive};
+use crate::drive::{DriveOptions, Interrupt, Progress, RunSecret, drive};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
+use crate::ground::Raised;
 use crate::ground::kube::{Ground, Wanted};
 use crate::image::{BadReference, DEFAULT_IMAGE, Reference};
 use crate::link::{LinkMeans, make_run_keys};
@@ -20,7 +21,7 @@ use crate::output::Outputs;
 
 /// Flags of `mesh run` on a cluster.
 #[derive(Debug, Args)]
-pub(super) struct ClusterArgs {
+pub(crate) struct ClusterArgs {
     #[command(flatten)]
     kube: KubeArgs,
 
@@ -137,10 +138,6 @@ async fn dry_run(args: &ClusterArgs, secret: &RunSecret) -> Result<ExitCode, Fai
     command::version::print(ground.manifests()?.as_bytes())
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "what raising took is taken off the time that is left for the rest"
-)]
 async fn over_cluster(
     args: &ClusterArgs,
     probe: &ProbeArgs,
@@ -148,33 +145,63 @@ async fn over_cluster(
     mut interrupt: Interrupt,
     outputs: Outputs,
 ) -> Result<ExitCode, Failure> {
-    let began = Instant::now();
     let progress = Progress::on_terminal();
+    let (options, of_run) = (probe.drive_options(LinkMeans::default()), interrupt.clone());
+    let run = on_cluster(
+        args,
+        options,
+        &secret,
+        &mut interrupt,
+        &progress,
+        async |_, raised, options| drive(raised, secret.clone(), &options, of_run, &progress).await,
+    );
+    let Some((report, in_passing)) = run.await? else {
+        return Ok(ExitCode::Interrupted);
+    };
+    outputs.write(&report)?;
+    in_passing.end().await;
+    Ok(ExitCode::of(&report))
+}
+
+/// Agents on the cluster, for as long as `work` takes; whatever happens, they are removed then. `None` if somebody interrupts
+/// before any are made.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what raising took is taken off the time that is left for the rest"
+)]
+pub(crate) async fn on_cluster<T>(
+    args: &ClusterArgs,
+    mut options: DriveOptions,
+    secret: &RunSecret,
+    interrupt: &mut Interrupt,
+    progress: &Progress,
+    work: impl AsyncFnOnce(&mut Ground, Raised, DriveOptions) -> T,
+) -> Result<Option<(T, InPassing)>, Failure> {
+    let began = Instant::now();
     progress.phase("asking the cluster what it is made of");
     let survey = async {
         let kube = args.kube.connect().await?;
-        Ground::survey(kube, args.wanted(&secret, probe.timeout.0)).await
+        Ground::survey(kube, args.wanted(secret, options.timeout)).await
     };
     let mut ground = tokio::select! {
         ground = survey => ground?,
         () = interrupt.wait() => {
             progress.finish();
-            return Ok(ExitCode::Interrupted);
+            return Ok(None);
         }
     };
     let in_passing = InPassing::begin(&ground);
     let (keys, tls) = make_run_keys().map_err(Failure::could_not_run)?;
-    let mut options = probe.drive_options(LinkMeans {
+    options.means = LinkMeans {
         tls: Some(tls),
         kube: Some(ground.kube().clone()),
-    });
-    let raised = ground
-        .raise(&keys, &secret, &options, &mut interrupt, &progress)
-        .await;
-    let report = match raised {
+        ..LinkMeans::default()
+    };
+    let raised = ground.raise(&keys, secret, &options, interrupt, progress).await;
+    let done = match raised {
         Ok(raised) => {
             options.spent = began.elapsed();
-            Ok(drive(raised, secret, &options, interrupt.clone(), &progress).await)
+            Ok(work(&mut ground, raised, options).await)
         }
         Err(failure) => Err(failure),
     };
@@ -187,14 +214,12 @@ async fn over_cluster(
     }
     tracing::info!("what the run made is removed");
     tracing::info!(requests = ground.kube().requests(), "asked of the API server");
-    let report = report?;
-    outputs.write(&report)?;
-    in_passing.end().await;
-    Ok(ExitCode::of(&report))
+    Ok(Some((done?, in_passing)))
 }
 
 /// Removes what runs left that were killed, while this one goes on.
-struct InPassing(tokio::task::JoinHandle<Result<Vec<RunId>, CleanupError>>);
+#[derive(Debug)]
+pub(crate) struct InPassing(tokio::task::JoinHandle<Result<Vec<RunId>, CleanupError>>);
 
 impl InPassing {
     fn begin(ground: &Ground) -> Self {
@@ -205,7 +230,7 @@ impl InPassing {
     }
 
     /// The verdict is out by now. What is not removed in a moment is left to the next run, or to `mesh cleanup`.
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         const MOMENT: Duration = Duration::from_secs(2);
         match tokio::time::timeout(MOMENT, self.0).await {
             Ok(Ok(Ok(removed))) => {

@@ -16,7 +16,7 @@ const LINES_SHOWN: usize = 6;
 const LONGEST_SENTENCE: usize = 500;
 
 /// One finding: severity and place, the sentence, cause, evidence, advice; in detail also what was ruled out.
-pub(super) fn finding(out: &mut String, finding: &Finding, in_detail: bool, width: usize) {
+pub(crate) fn finding(out: &mut String, finding: &Finding, in_detail: bool, width: usize) {
     let (word, coloured) = match finding.severity {
         Severity::Failure => ("FAILURE", "FAILURE".red().bold().to_string()),
         Severity::Warning => ("WARNING", "WARNING".yellow().bold().to_string()),

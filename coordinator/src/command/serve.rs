@@ -1,0 +1,293 @@
+//! `mesh serve`: the same looks as `mesh run`, without an end.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use jiff::Timestamp;
+use mesh_core::{IncidentConfig, IncidentId, PulseConfig};
+use mesh_proto::NodeName;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::run::{ClusterArgs, on_cluster};
+
+use crate::cli::{self, EffortArgs, Span, TlsArgs};
+use crate::drive::{DriveOptions, Interrupt, Progress, RunSecret, Session};
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+use crate::ground;
+use crate::ground::kube::Ground;
+use crate::history::{self, History, HistoryBounds, HistoryWriter};
+use crate::inventory::Inventory;
+use crate::link::LinkMeans;
+use crate::serve::{Looking, Metrics, Published, Served, Watcher, listen};
+
+/// Flags of `mesh serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Use the agents that this file lists, which somebody else started; - is stdin
+    #[arg(long, env = "MESH_INVENTORY", value_name = "FILE")]
+    inventory: Option<PathBuf>,
+
+    /// Where the page, the metrics and the JSON are. Whoever reaches it reads all of it: there is no password
+    #[arg(
+        long,
+        env = "MESH_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:9442"
+    )]
+    listen: SocketAddr,
+
+    /// From one quick look to the next: a few probes for each pair, which tell whether something is wrong
+    #[arg(long, env = "MESH_INTERVAL", value_name = "DURATION", default_value = "800ms")]
+    interval: Span,
+
+    /// From one whole look to the next, as `mesh run` looks; there is one at once where a quick look saw something
+    #[arg(
+        long,
+        env = "MESH_FULL_INTERVAL",
+        value_name = "DURATION",
+        default_value = "1m"
+    )]
+    full_interval: Span,
+
+    /// A node that comes is not blamed for so long, unless all was well with it once
+    #[arg(long, env = "MESH_GRACE", value_name = "DURATION", default_value = "1m")]
+    grace: Span,
+
+    /// The file that keeps incidents, minutes and reports over restarts [default: none, they are kept in memory]
+    #[arg(long, env = "MESH_HISTORY", value_name = "FILE")]
+    history: Option<PathBuf>,
+
+    /// How many days the history keeps
+    #[arg(long, env = "MESH_HISTORY_DAYS", value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    history_days: u32,
+
+    /// How many MiB it keeps; the file is up to twice as large
+    #[arg(long, env = "MESH_HISTORY_MIB", value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    history_mib: u32,
+
+    #[command(flatten)]
+    cluster: ClusterArgs,
+
+    #[command(flatten)]
+    effort: EffortArgs,
+
+    #[command(flatten)]
+    tls: TlsArgs,
+}
+
+/// A whole look may take so long.
+const LOOK_TIMEOUT: Duration = Duration::from_mins(2);
+/// Beyond the time between two whole looks and that of one of them: then the watch counts as stuck.
+const STUCK: Duration = Duration::from_mins(2);
+
+/// Agents of a cluster end themselves after this, should nobody remove them. What is left of a server that was killed, the
+/// next run or server removes, by its Lease.
+const LIFE: Duration = Duration::from_hours(10 * 365 * 24);
+/// An API server that takes longer to say who takes part is away: the looks go on with who was known.
+const ROSTER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Serves until a signal ends it.
+pub(crate) fn serve(args: &ServeArgs) -> Result<ExitCode, Failure> {
+    match &args.inventory {
+        Some(file) => over_inventory(args, file)?,
+        None => over_cluster(args)?,
+    }
+    Ok(ExitCode::Reachable)
+}
+
+fn over_inventory(args: &ServeArgs, file: &Path) -> Result<(), Failure> {
+    let tls = args.tls.load().map_err(Failure::usage)?;
+    let inventory = Inventory::load(file).map_err(Failure::usage)?;
+    let raised = ground::inventory::raise(inventory, tls.is_some()).map_err(|error| {
+        Failure::usage(anyhow::Error::new(error).context(format!("the inventory {}", file.display())))
+    })?;
+    let options = args.effort.drive_options(
+        LOOK_TIMEOUT,
+        LinkMeans {
+            tls,
+            ..LinkMeans::default()
+        },
+    );
+    let history = open_history(args)?;
+    let interrupt = super::listen_for_signals()?;
+    super::runtime()?.block_on(async {
+        let server = Server::start(args, history).await?;
+        server
+            .watch(args, Session::new(raised, None), None, options, interrupt)
+            .await
+    })
+}
+
+/// Raises agents as a run does, and keeps them.
+fn over_cluster(args: &ServeArgs) -> Result<(), Failure> {
+    let history = open_history(args)?;
+    let secret = RunSecret::draw().map_err(Failure::could_not_run)?;
+    let mut interrupt = super::listen_for_signals()?;
+    let of_looks = interrupt.clone();
+    let options = args.effort.drive_options(LIFE, LinkMeans::default());
+    let progress = Progress::silent();
+    super::runtime()?.block_on(async {
+        // Its probes of health begin at once.
+        let server = Server::start(args, history).await?;
+        let watching = on_cluster(
+            &args.cluster,
+            options,
+            &secret,
+            &mut interrupt,
+            &progress,
+            async |ground, raised, options| {
+                let options = DriveOptions {
+                    timeout: LOOK_TIMEOUT,
+                    ..options
+                };
+                let session = Session::new(raised, Some(secret.clone()));
+                server.watch(args, session, Some(ground), options, of_looks).await
+            },
+        );
+        match watching.await? {
+            Some((watched, in_passing)) => {
+                in_passing.end().await;
+                watched
+            }
+            None => Ok(()),
+        }
+    })
+}
+
+fn open_history(args: &ServeArgs) -> Result<History, Failure> {
+    let (history, said) = history::open(args.history.as_deref()).map_err(Failure::could_not_run)?;
+    if let Some(said) = said {
+        cli::tell(said);
+    }
+    let orphans = history.close_orphans().map_err(Failure::could_not_run)?;
+    if orphans > 0 {
+        tracing::info!(
+            orphans,
+            "incidents that were open when the process before ended are closed"
+        );
+    }
+    Ok(history)
+}
+
+/// What answers while the looks go on.
+struct Server {
+    tell: watch::Sender<Option<Arc<Published>>>,
+    metrics: Arc<Metrics>,
+    writer: HistoryWriter,
+    first_incident: IncidentId,
+    /// Ends with it.
+    answers: JoinSet<()>,
+    address: SocketAddr,
+}
+
+impl Server {
+    async fn start(args: &ServeArgs, history: History) -> Result<Self, Failure> {
+        let listener = listen(args.listen).await.map_err(Failure::could_not_run)?;
+        let address = listener.local_addr().unwrap_or(args.listen);
+        let (tell, state) = watch::channel(None);
+        let metrics = Metrics::new(state.clone());
+        let bounds = HistoryBounds {
+            age: Duration::from_hours(24) * args.history_days,
+            bytes: u64::from(args.history_mib) << 20,
+        };
+        let first_incident = IncidentId(history.next_incident().map_err(Failure::could_not_run)?);
+        let writer =
+            HistoryWriter::start(history.clone(), bounds, Arc::clone(&metrics)).map_err(|error| {
+                Failure::could_not_run(anyhow::Error::new(error).context("cannot start a thread"))
+            })?;
+        let stuck_after = args.full_interval.0 + LOOK_TIMEOUT + STUCK;
+        let mut answers = JoinSet::new();
+        answers.spawn(Served::new(state, Arc::clone(&metrics), history, stuck_after).serve(listener));
+        Ok(Self {
+            tell,
+            metrics,
+            writer,
+            first_incident,
+            answers,
+            address,
+        })
+    }
+
+    /// Looks until somebody interrupts.
+    async fn watch(
+        self,
+        args: &ServeArgs,
+        mut session: Session,
+        mut ground: Option<&mut Ground>,
+        options: DriveOptions,
+        mut interrupt: Interrupt,
+    ) -> Result<(), Failure> {
+        let looking = Looking {
+            pulse: PulseConfig {
+                light: args.interval.0,
+                full: args.full_interval.0,
+                ..PulseConfig::default()
+            },
+            incidents: IncidentConfig {
+                grace: args.grace.0,
+                ..IncidentConfig::default()
+            },
+            options,
+            first_incident: self.first_incident,
+        };
+        // A line that a script may wait for, and a person likes to see.
+        cli::tell(format_args!("ready: watching, http://{}", self.address));
+        let _answers = self.answers;
+        let mut watcher = Watcher::new(looking, self.tell, self.metrics, self.writer);
+        let mut roster = Known::default();
+        while let Some(depth) = watcher.wait(&mut interrupt).await {
+            let ago = roster.asked.map(|at| Timestamp::now().duration_since(at));
+            let asked_ago = ago.and_then(|ago| ago.try_into().ok());
+            let is_wanted = watcher.wants_roster(depth, asked_ago);
+            if let Some(ground) = ground.as_deref_mut().filter(|_| is_wanted) {
+                roster.ask(ground, &mut session).await;
+            }
+            let looked = watcher.look(
+                &mut session,
+                depth,
+                &roster.excused,
+                roster.stale.clone(),
+                &interrupt,
+            );
+            looked.await.map_err(Failure::could_not_run)?;
+        }
+        Ok(())
+    }
+}
+
+/// What the cluster said last of who takes part.
+#[derive(Debug, Default)]
+struct Known {
+    excused: BTreeMap<NodeName, String>,
+    asked: Option<Timestamp>,
+    /// Why it cannot say it now, and how old what it said is.
+    stale: Option<String>,
+}
+
+impl Known {
+    async fn ask(&mut self, ground: &mut Ground, session: &mut Session) {
+        let why = match tokio::time::timeout(ROSTER_PATIENCE, ground.stands_now()).await {
+            Ok(Ok(raised)) => {
+                session.update(raised);
+                self.excused = ground.excused();
+                self.asked = Some(Timestamp::now());
+                self.stale = None;
+                return;
+            }
+            Ok(Err(failure)) => failure.to_string(),
+            Err(_) => format!("no answer within {ROSTER_PATIENCE:?}"),
+        };
+        let since = self
+            .asked
+            .map_or_else(|| "the start".to_owned(), |at| format!("{at:.0}"));
+        self.stale = Some(format!(
+            "who takes part is known as of {since}: the API server does not tell: {why}"
+        ));
+    }
+}
