@@ -6,6 +6,7 @@
 
 mod fingerprint;
 mod http;
+mod leadership;
 mod look;
 mod metrics;
 mod minute;
@@ -15,7 +16,8 @@ mod record;
 mod timeline;
 
 pub(crate) use self::http::{Served, listen};
-pub(crate) use self::look::{Looking, Watcher};
+pub(crate) use self::leadership::{Leadership, Standing};
+pub(crate) use self::look::{Beside, Looking, Watcher};
 pub(crate) use self::metrics::Metrics;
 pub(crate) use self::minute::{MinuteKey, MinuteRow};
 pub(crate) use self::published::Published;

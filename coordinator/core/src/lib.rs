@@ -5,6 +5,7 @@ mod again;
 mod assemble;
 mod diagnose;
 mod diff;
+mod election;
 mod gate;
 mod incident;
 mod judge;
@@ -25,6 +26,9 @@ mod world;
 pub use self::again::{Again, FreshServices};
 pub use self::assemble::{ALL_CELLS_UP_TO_NODES, RunInfo};
 pub use self::diff::{CellChange, Diff, Trend, diff};
+pub use self::election::{
+    Election, ElectionStep, ElectionTiming, Holder, Role, Seat, SeatVersion, SeatWritten,
+};
 pub use self::gate::{Decision, Gate, GateConfig, GateScope, GateStep};
 pub use self::incident::{
     Closing, Doubt, Incident, IncidentChange, IncidentConfig, IncidentId, IncidentLook, IncidentState,

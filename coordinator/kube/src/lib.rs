@@ -14,6 +14,7 @@ mod nodes;
 mod objects;
 mod raise;
 mod rights;
+mod seat;
 pub mod standing;
 mod taken_ports;
 
@@ -26,5 +27,6 @@ pub use self::forward::{ForwardError, forward};
 pub use self::nodes::nodes;
 pub use self::objects::{Blueprint, HostFacts, Keys, LINK_SERVER_NAME, RunId, Toleration, manifests};
 pub use self::raise::{News, RaiseOptions, Raised, raise};
-pub use self::rights::{Missing, RIGHTS, Right, RightsError, check_rights, cluster_roles};
+pub use self::rights::{Missing, RIGHTS, Right, RightsError, check_rights, cluster_roles, serve_roles};
+pub use self::seat::{SeatError, SeatLease, SeatState, SeatTaken};
 pub use self::taken_ports::taken_ports;

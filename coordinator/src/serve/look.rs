@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::minute::Minutes;
 use super::record::STATUS_SCHEMA;
-use super::{IncidentRecord, LookRecord, Metrics, NodeNote, Published, StatusRecord};
+use super::{IncidentRecord, LookRecord, Metrics, NodeNote, Published, Standing, StatusRecord};
 use crate::drive::{Clock, DriveOptions, Interrupt, NoRandomness, Progress, Session};
 use crate::history::HistoryWriter;
 
@@ -46,7 +46,17 @@ pub(crate) struct Watcher {
     minutes: Minutes,
     tell: watch::Sender<Option<Arc<Published>>>,
     metrics: Arc<Metrics>,
-    history: HistoryWriter,
+    history: Arc<HistoryWriter>,
+}
+
+/// What is known besides what a look brings.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Beside<'a> {
+    /// Nodes that nobody expects to be whole, and why.
+    pub(crate) excused: &'a BTreeMap<NodeName, String>,
+    /// How old the list of who takes part is, where it cannot be asked for.
+    pub(crate) roster: Option<&'a str>,
+    pub(crate) standing: &'a Standing,
 }
 
 /// A quick look of a small cluster ends by then, whoever hangs: what is not observed is unknown.
@@ -67,7 +77,7 @@ impl Watcher {
         looking: Looking,
         tell: watch::Sender<Option<Arc<Published>>>,
         metrics: Arc<Metrics>,
-        history: HistoryWriter,
+        history: Arc<HistoryWriter>,
     ) -> Self {
         let clock = Clock::start();
         Self {
@@ -110,8 +120,7 @@ impl Watcher {
         &mut self,
         session: &mut Session,
         depth: Depth,
-        excused: &BTreeMap<NodeName, String>,
-        roster: Option<String>,
+        beside: Beside<'_>,
         interrupt: &Interrupt,
     ) -> Result<(), NoRandomness> {
         let (began, began_at) = (self.clock.now(), Timestamp::now());
@@ -135,7 +144,7 @@ impl Watcher {
             began: began_at,
             finished: Timestamp::now(),
         };
-        self.take(report, depth, excused, roster, look, (began, now));
+        self.take(report, depth, beside, look, (began, now));
         Ok(())
     }
 
@@ -153,8 +162,7 @@ impl Watcher {
         &mut self,
         report: Report,
         depth: Depth,
-        excused: &BTreeMap<NodeName, String>,
-        roster: Option<String>,
+        beside: Beside<'_>,
         look: LookRecord,
         (began, now): (Moment, Moment),
     ) {
@@ -166,7 +174,7 @@ impl Watcher {
             IncidentLook {
                 report: &report,
                 depth,
-                excused,
+                excused: beside.excused,
             },
             now,
         );
@@ -184,9 +192,14 @@ impl Watcher {
         }
         let is_shown = self.show(&report, depth);
         let mut with_newcomers = self.incidents.newcomers(now);
-        with_newcomers.extend(excused.iter().map(|(node, why)| (node.clone(), why.clone())));
+        with_newcomers.extend(
+            beside
+                .excused
+                .iter()
+                .map(|(node, why)| (node.clone(), why.clone())),
+        );
         let published = Published::new(
-            self.status(&report, look, roster, with_newcomers, now, at),
+            self.status(&report, look, beside, with_newcomers, now, at),
             self.picture(&report),
         );
         let is_kept = self
@@ -218,7 +231,7 @@ impl Watcher {
         &self,
         report: &Report,
         look: LookRecord,
-        roster: Option<String>,
+        beside: Beside<'_>,
         excuses: BTreeMap<NodeName, String>,
         now: Moment,
         at: Timestamp,
@@ -237,7 +250,8 @@ impl Watcher {
                 None => self.shown.as_ref().map_or(report.verdict, |shown| shown.verdict),
             },
             doubt: doubt.map(|doubt| doubt.why.clone()),
-            roster,
+            roster: beside.roster.map(str::to_owned),
+            lead: beside.standing.note(),
             looks: self.looks,
             last_look: look,
             nodes: report.nodes.len(),

@@ -22,13 +22,14 @@ use self::series::{Series, Value};
 use self::table::Kind;
 #[cfg(test)]
 use self::table::METRICS;
-use super::Published;
+use super::{Published, Standing};
 
 /// What is counted, and the last state.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     counted: Mutex<Counted>,
     state: watch::Receiver<Option<Arc<Published>>>,
+    standing: watch::Receiver<Standing>,
 }
 
 /// Counts since the start.
@@ -92,10 +93,14 @@ impl<const N: usize> Buckets<N> {
 }
 
 impl Metrics {
-    pub(crate) fn new(state: watch::Receiver<Option<Arc<Published>>>) -> Arc<Self> {
+    pub(crate) fn new(
+        state: watch::Receiver<Option<Arc<Published>>>,
+        standing: watch::Receiver<Standing>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             counted: Mutex::default(),
             state,
+            standing,
         })
     }
 
@@ -182,7 +187,9 @@ impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let counted = self.with(|counted| counted.clone());
         let published = self.state.borrow().clone();
-        for Series { metric, samples } in series::all(&counted, published.as_deref()) {
+        for Series { metric, samples } in
+            series::all(&counted, published.as_deref(), self.standing.borrow().looks())
+        {
             let kind = match metric.kind {
                 Kind::Counter => MetricType::Counter,
                 Kind::Gauge => MetricType::Gauge,

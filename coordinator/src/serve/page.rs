@@ -81,7 +81,10 @@ pub(super) fn fragment(live: &Live) -> String {
 }
 
 fn doubts(out: &mut String, status: &StatusRecord) {
-    for words in [&status.doubt, &status.roster].into_iter().flatten() {
+    for words in [&status.doubt, &status.roster, &status.lead]
+        .into_iter()
+        .flatten()
+    {
         let _ = writeln!(out, "<p class=\"doubt\">{}</p>", escape(words));
     }
     if status.excused.is_empty() {

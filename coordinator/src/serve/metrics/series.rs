@@ -37,8 +37,9 @@ pub(super) const FINDINGS_SHOWN: usize = 100;
 /// A place with many nodes would make a label without end.
 const LONGEST_PLACE: usize = 120;
 
-pub(super) fn all(counted: &Counted, published: Option<&Published>) -> Vec<Series> {
+pub(super) fn all(counted: &Counted, published: Option<&Published>, looks: bool) -> Vec<Series> {
     let mut all = of_counts(counted);
+    all.push(gauge(table::LEADS, f64::from(u8::from(looks))));
     if let Some(published) = published {
         all.extend(of_state(published));
         all.extend(of_nodes(published));
