@@ -24,7 +24,7 @@ pub use self::diff::{CellChange, Diff, Trend, diff};
 pub use self::matrix::{Matrix, Stray};
 pub use self::options::PlanOptions;
 pub use self::roster::{
-    Api, Backend, Cluster, Dns, NodeIndex, NodePortService, Overlay, Presence, Roster, RosterAgent,
-    RosterNode,
+    Api, Backend, Cluster, Dns, NodeIndex, NodePortService, Overlay, Presence, Readiness, Roster,
+    RosterAgent, RosterNode,
 };
 pub use self::round::{CellIndex, Effort, PlannedCell, Round, Target};
