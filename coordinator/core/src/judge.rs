@@ -96,6 +96,8 @@ pub(crate) struct Judge<'a> {
     starved: Vec<bool>,
     /// By agent: it is not there, and its node is not down.
     missing: Vec<bool>,
+    /// By agent: it is missing, and its node's own address answers echo requests of others.
+    pinged: Vec<bool>,
     /// By agent: something about a cell from or to it must be looked at more closely than how it fared.
     odd: Vec<bool>,
     /// By NodePort service: an agent behind it that takes no part.
@@ -119,6 +121,7 @@ impl<'a> Judge<'a> {
                 .map(|(agent, _)| starved(matrix, agent))
                 .collect(),
             missing: vec![false; roster.agents.len()],
+            pinged: Vec::new(),
             odd: Vec::new(),
             missing_behind: Vec::new(),
             limits: ProbeKind::ALL.iter().map(|kind| limit(matrix, *kind)).collect(),
@@ -138,6 +141,10 @@ impl<'a> Judge<'a> {
         judge.missing = roster
             .indexed()
             .map(|(index, agent)| !matrix.stands(index) && !judge.down.contains(&agent.key.node))
+            .collect();
+        judge.pinged = roster
+            .indexed()
+            .map(|(index, _)| judge.missing[index.0 as usize] && absent::is_pinged(&judge, index))
             .collect();
         judge.missing_behind = (0..roster.cluster.node_ports.len())
             .map(|service| absent::missing_backend(&judge, service))
@@ -198,7 +205,7 @@ impl<'a> Judge<'a> {
     pub(crate) fn of_outcome(&self, from: AgentIndex, target: Target, id: OutcomeId) -> Judged {
         let outcome = self.matrix.seen().outcome(id);
         let judged = self.before_absence(from, target, outcome);
-        absent::settled(self, from, target, judged)
+        absent::settled(self, from, target, outcome.kind, judged)
     }
 
     /// The same, but for the rule of agents that are not there.

@@ -39,7 +39,7 @@ pub use self::moment::Moment;
 pub use self::options::PlanOptions;
 pub use self::pulse::{Depth, Pulse, PulseConfig};
 pub use self::roster::{
-    Api, Backend, Cluster, Dns, NodeIndex, NodePortService, Overlay, Presence, Roster, RosterAgent,
-    RosterNode,
+    Api, Backend, Cluster, Dns, NodeIndex, NodePortService, Overlay, Presence, Readiness, Roster,
+    RosterAgent, RosterNode,
 };
 pub use self::round::{CellIndex, Effort, PlannedCell, Round, Target};

@@ -3,6 +3,7 @@
 //! wherever a rule tests what is not known here.
 
 mod packet;
+mod removal;
 mod translations;
 
 use mesh_proto::{Action, Backend, Chain, Hook, Netfilter, Rule, Table, TableFamily};
@@ -185,6 +186,12 @@ impl Stop<'_> {
                 )
             }
         }
+    }
+
+    /// Whether it is the same rule, or the policy of the same chain.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let place = |stop: &Self| stop.rule.map(|(place, _)| place);
+        std::ptr::eq(self.chain, other.chain) && place(self) == place(other)
     }
 
     /// Whether it says so to the sender.

@@ -17,7 +17,7 @@ pub(crate) use self::lossy::Lossy;
 use self::lossy::{Hop, Seen, Way};
 use crate::{
     Api, Backend, Cluster, Dns, Matrix, NodeIndex, NodePortService, Overlay, PlanOptions, PlannedCell,
-    Presence, Roster, RosterAgent, RosterNode, Round, RunInfo, Target,
+    Presence, Readiness, Roster, RosterAgent, RosterNode, Round, RunInfo, Target,
 };
 
 /// What becomes of a service, asked by the agents of a node.
@@ -72,6 +72,8 @@ impl Trip {
 pub(crate) struct World {
     pub(crate) names: Vec<String>,
     pub(crate) absent: Vec<usize>,
+    /// What the cluster says of some of them.
+    pub(crate) readiness: Vec<(usize, Readiness)>,
     /// The nodes that the NodePorts' backends stand on.
     pub(crate) backends: Vec<usize>,
     /// What becomes of a trip between agents, or of a leg of a service's way.
@@ -96,6 +98,7 @@ impl World {
                 .map(|n| format!("ip-10-0-3-{}.ec2.internal", 7 * n + 11))
                 .collect(),
             absent: Vec::new(),
+            readiness: Vec::new(),
             backends: vec![1.min(nodes - 1)],
             fate: Box::new(|_| Fate::Passes),
             service: Box::new(|_, _| None),
@@ -123,6 +126,7 @@ impl World {
             roster.nodes.push(RosterNode {
                 name: name.parse().unwrap(),
                 zone: None,
+                readiness: self.readiness(number),
             });
             for plane in [Plane::Pod, Plane::Host] {
                 let key = AgentKey {
@@ -153,6 +157,11 @@ impl World {
             }
         }
         roster
+    }
+
+    fn readiness(&self, node: usize) -> Readiness {
+        let said = self.readiness.iter().find(|(of, _)| *of == node);
+        said.map(|(_, readiness)| readiness.clone()).unwrap_or_default()
     }
 
     fn cluster(&self) -> Cluster {

@@ -35,6 +35,12 @@ const OF_ONE_POD: [&str; 7] = [
     "KUBE-NWPLCY-",
 ];
 
+/// Whether a component of the cluster wrote a rule.
+pub(super) fn is_of_component(stop: &Stop<'_>) -> bool {
+    COMPONENT_TABLES.contains(&stop.table.name.as_str())
+        || COMPONENTS.iter().any(|of| stop.chain.name.starts_with(of))
+}
+
 /// Whether components of the cluster have rules that decide something in a back end.
 fn has_components(facts: &HostFacts, backend: Backend) -> bool {
     let mut tables = facts

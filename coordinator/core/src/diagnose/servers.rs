@@ -61,7 +61,7 @@ pub(super) fn api_server_down(scene: &Scene<'_>) -> Opinion {
                     .join(", ")
             )]
         },
-        advice: Asked::Api.advice(),
+        advice: Asked::Api.advice(scene.cluster()),
         place,
     }
     .into()
@@ -138,9 +138,13 @@ pub(super) fn dns_down(scene: &Scene<'_>) -> Opinion {
         } else {
             Proof::Shown
         },
-        summary: "DNS is down: neither the service nor any endpoint answers anybody.".into(),
+        summary: if Asked::Dns.endpoints(scene.cluster()).is_empty() {
+            "DNS is down: its service has no endpoint, so nobody is there to answer.".into()
+        } else {
+            "DNS is down: neither the service nor any endpoint answers anybody.".into()
+        },
         evidence: Vec::new(),
-        advice: Asked::Dns.advice(),
+        advice: Asked::Dns.advice(scene.cluster()),
         place,
     }
     .into()
@@ -177,7 +181,7 @@ fn dns_endpoint(scene: &Scene<'_>, endpoint: &crate::Backend, summary: String) -
         proof: Proof::Shown,
         summary,
         evidence: Vec::new(),
-        advice: Asked::Dns.advice(),
+        advice: Asked::Dns.advice(scene.cluster()),
         place: Where {
             nodes: vec![endpoint.node.clone()],
             endpoint: Some(endpoint.address),

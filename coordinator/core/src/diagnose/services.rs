@@ -84,7 +84,7 @@ pub(super) fn kube_proxy_missing(scene: &Scene<'_>) -> Opinion {
             vec!["The addresses behind the services are reachable from there, the services are not.".to_owned()]
         },
         advice: vec![
-            format!("kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy | grep {at}; kubectl -n kube-system delete pod KUBE-PROXY-POD"),
+            format!("kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy --field-selector spec.nodeName={at}; if one is there: the same with delete instead of get, and without -o wide"),
             "On the node: iptables-save | grep -c KUBE-SVC; nft list table ip kube-proxy; ipvsadm -Ln".to_owned(),
         ],
         place: Where { direction: None, ..scene.place.clone() },
@@ -132,14 +132,18 @@ pub(super) fn no_endpoints(scene: &Scene<'_>) -> Opinion {
     let rules = rejections(scene, asked);
     Case {
         proof: if rules.is_empty() { Proof::Likely } else { Proof::Shown },
-        summary: format!("{} has no ready endpoint: every node refuses on its behalf.", capital(&what)),
+        summary: if asked == Asked::Dns && asked.endpoints(scene.cluster()).is_empty() {
+            "DNS is down: its service has no endpoint, so every node refuses on its behalf.".to_owned()
+        } else {
+            format!("{} has no ready endpoint: every node refuses on its behalf.", capital(&what))
+        },
         evidence: [
             "ICMP port unreachable came at once from the client's own node, which is how kube-proxy refuses; a closed port is refused by a TCP reset.".to_owned(),
         ]
         .into_iter()
         .chain(rules)
         .collect(),
-        advice: asked.advice(),
+        advice: asked.advice(scene.cluster()),
         place,
     }
     .into()

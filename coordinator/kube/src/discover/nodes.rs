@@ -20,6 +20,8 @@ pub struct FoundNode {
     pub pod_cidrs: Vec<String>,
     /// Whether nothing new is to be scheduled there (`kubectl cordon`).
     pub cordoned: bool,
+    /// Whether its condition `Ready` is true: its kubelet is heard of, and well.
+    pub ready: bool,
     /// Why it takes no pods, in the words of its conditions `Ready` and `NetworkUnavailable`. A reason to expect trouble,
     /// not to leave it out.
     pub not_ready: Option<String>,
@@ -107,6 +109,7 @@ pub(super) fn read(node: &Node) -> Result<FoundNode, String> {
             })
             .unwrap_or_default(),
         cordoned: spec.and_then(|spec| spec.unschedulable).unwrap_or(false),
+        ready: is_ready(node.status.as_ref()),
         not_ready: not_ready(node.status.as_ref()),
         taints: taints.iter().map(NodeTaint::from).collect(),
         skip: skip(node, taints),
@@ -135,6 +138,14 @@ fn addresses(status: Option<&NodeStatus>) -> Vec<IpAddr> {
     } else {
         internal
     }
+}
+
+fn is_ready(status: Option<&NodeStatus>) -> bool {
+    let mut conditions = status
+        .and_then(|status| status.conditions.as_deref())
+        .into_iter()
+        .flatten();
+    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 fn not_ready(status: Option<&NodeStatus>) -> Option<String> {

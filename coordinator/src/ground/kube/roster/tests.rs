@@ -11,6 +11,7 @@ fn discovery(addresses: &[&str]) -> Discovery {
             addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
             pod_cidrs: Vec::new(),
             cordoned: false,
+            ready: true,
             not_ready: None,
             taints: Vec::new(),
             skip: None,
