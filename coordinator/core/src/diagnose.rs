@@ -3,6 +3,7 @@
 
 mod asked;
 mod banned;
+mod cni;
 mod differences;
 mod direction;
 mod down;

@@ -12,7 +12,7 @@ use self::packet::{Holds, holds};
 pub(crate) use self::packet::{IpProtocol, Packet};
 pub(crate) use self::translations::{met, translations};
 
-/// What stops a packet.
+/// What stops a packet, or does something else with it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stop<'a> {
     pub(crate) table: &'a Table,

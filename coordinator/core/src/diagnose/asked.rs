@@ -128,12 +128,17 @@ impl Asked {
             }
             Self::Dns | Self::DnsEndpoint(_) => {
                 let lines = [
-                    "kubectl -n kube-system get pods -o wide -l k8s-app=kube-dns; kubectl -n kube-system logs -l k8s-app=kube-dns",
+                    "kubectl -n kube-system get pods -o wide -l k8s-app=kube-dns",
+                    "kubectl -n kube-system logs --tail=20 --prefix -l k8s-app=kube-dns",
                     "kubectl -n kube-system get endpointslices -l kubernetes.io/service-name=kube-dns",
                 ];
                 let nobody = self.endpoints(cluster).is_empty();
-                let scaled = nobody.then_some("kubectl -n kube-system get deploy -l k8s-app=kube-dns; if it is scaled to 0: kubectl -n kube-system scale deploy -l k8s-app=kube-dns --replicas=2");
-                scaled.into_iter().chain(lines).map(str::to_owned).collect()
+                let scaled = [
+                    "kubectl -n kube-system get deploy -l k8s-app=kube-dns",
+                    "If it is scaled to 0: kubectl -n kube-system scale deploy -l k8s-app=kube-dns --replicas=2",
+                ];
+                let scaled = scaled.into_iter().filter(|_| nobody);
+                scaled.chain(lines).map(str::to_owned).collect()
             }
             Self::NodePort(_) | Self::NodePorts => {
                 let mut ports: Vec<String> = match self {
@@ -147,11 +152,9 @@ impl Asked {
                 let ports = format!("grep -E '{}'", ports.join("|"));
                 vec![
                     format!(
-                        "kubectl get service,endpointslices -A -o wide | {ports}; are the pods ready, and does the selector fit them?"
+                        "Are the pods ready, and does the selector fit them: kubectl get service,endpointslices -A -o wide | {ports}"
                     ),
-                    format!(
-                        "On the node: iptables-save -t nat | {ports}; nft list table ip kube-proxy; and try the backend's own address."
-                    ),
+                    format!("On the node: iptables-save -t nat | {ports}; nft list table ip kube-proxy"),
                 ]
             }
         }

@@ -228,7 +228,7 @@ fn draft(model: &Model<'_>, fault: &Fault, cells: Vec<CellIndex>, all: &[&Ban<'_
         .filter_map(|ban| removal(model, ban.at, &ban.stop))
         .collect();
     advice.dedup();
-    advice.push("Who wrote it may write it again: look at what bans addresses there (fail2ban-client status, crowdsec, a configuration of nftables, firewalld or ufw).".to_owned());
+    advice.push("Who wrote it may write it again: look at what bans addresses there (fail2ban, crowdsec, a configuration of nftables, firewalld or ufw).".to_owned());
     words.extend(evidence(model, &cells));
     Draft {
         cause,

@@ -23,7 +23,10 @@ pub(super) fn evidence(model: &Model<'_>, cells: &[CellIndex]) -> Vec<String> {
             .push(*cell);
     }
     let mut sights: Vec<_> = by_sight.into_values().collect();
-    sights.sort_by_key(|cells| std::cmp::Reverse(cells.len()));
+    // What a kernel or a firewall said of itself tells more than silence, unless hardly any cell heard it.
+    let is_said =
+        |cells: &[CellIndex]| icmp(model, cells[0]).is_some() && cells.len() * 10 >= all_cells.len();
+    sights.sort_by_key(|cells| std::cmp::Reverse((is_said(cells), cells.len())));
     let shown = sights.iter().take(KINDS_SHOWN).map(|cells| {
         let number = cells.len();
         let simplest = cells

@@ -170,7 +170,7 @@ fn draft(model: &Model<'_>, filter: &Filter<'_>, cells: Vec<CellIndex>) -> Draft
         format!("; firewall-cmd --list-all | grep {port}; ufw status | grep {port}")
     });
     advice.push(format!(
-        "Who wrote it may write it again: on {at}: nft list ruleset | grep -n {}{by_number}",
+        "Who wrote it may write it again; on {at}: nft list ruleset | grep -n {}{by_number}",
         name.to_ascii_lowercase()
     ));
     Draft {

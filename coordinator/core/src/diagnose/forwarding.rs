@@ -72,10 +72,14 @@ pub(super) fn ip_forward_off(scene: &Scene<'_>) -> Opinion {
             in_words(&place)
         ),
         evidence,
-        advice: vec![format!(
-            "{}: sysctl -w {sysctl}=1, and keep it: echo {sysctl}=1 > /etc/sysctl.d/90-forwarding.conf",
-            where_to_look(&place)
-        )],
+        advice: vec![
+            format!("{}: sysctl -w {sysctl}=1", where_to_look(&place)),
+            format!(
+                "{}, so that it stays: echo {sysctl}=1 > /etc/sysctl.d/90-forwarding.conf",
+                where_to_look(&place)
+            ),
+            "If it is 0 again later, a hardening guide's file in /etc/sysctl.d says otherwise.".to_owned(),
+        ],
         place: Where {
             direction: None,
             plane: Some(Plane::Pod),
@@ -147,8 +151,9 @@ pub(super) fn forward_rejected(scene: &Scene<'_>) -> Opinion {
     };
     let mut evidence = shown.words;
     let mut advice = shown.removals;
-    advice.push(format!("Where firewalld runs, allow forwarding for the pod network: firewall-cmd --permanent --zone=trusted {} && firewall-cmd --reload; and NodePorts: --add-port=30000-32767/tcp --add-port=30000-32767/udp", sources(scene)));
-    advice.push(format!("{}: nft list ruleset | grep -n reject; iptables-save | grep -n 'FORWARD.*REJECT'; look at the order of the rules and the zones.", where_to_look(&place)));
+    let at = where_to_look(&place);
+    advice.push(format!("{at}, to see all such rules: nft -a list ruleset | grep -n reject; iptables-save | grep -n 'FORWARD.*REJECT'"));
+    advice.push(format!("{at}, where firewalld runs, so that it stays: firewall-cmd --permanent --zone=trusted {} && firewall-cmd --reload", sources(scene)));
     if let Some((_, icmp)) = prohibited.first() {
         let by = match (icmp.kind, icmp.code) {
             (3, 13) => ", as nftables and firewalld send it",
@@ -213,7 +218,7 @@ pub(super) fn forward_dropped(scene: &Scene<'_>) -> Opinion {
     let advice = |place: &Where| {
         let mut advice = shown.removals.clone();
         advice.push(format!("{}: iptables -S FORWARD; iptables-legacy-save | grep FORWARD; nft list ruleset | grep -A5 'hook forward'", where_to_look(place)));
-        advice.push("Accept there what comes from and goes to the pod network: iptables -P FORWARD ACCEPT, or a rule before the one that drops.".to_owned());
+        advice.push("What comes from and goes to the pod network must be accepted there: by the policy, or by a rule before the one that drops.".to_owned());
         advice
     };
     if !shown.nodes.is_empty() && scene.covers(&shown.nodes) {

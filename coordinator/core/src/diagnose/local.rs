@@ -199,7 +199,9 @@ pub(super) fn conntrack_full(scene: &Scene<'_>) -> Opinion {
         summary: format!("The connection table of {} is full: new connections are dropped there.", in_words(&place)),
         evidence: evidence.collect(),
         advice: vec![
-            format!("{}: sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max; sysctl -w net.netfilter.nf_conntrack_max=1048576 (kube-proxy: conntrack.maxPerCore)", where_to_look(&place)),
+            format!("{}: sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max", where_to_look(&place)),
+            format!("{}: sysctl -w net.netfilter.nf_conntrack_max=1048576", where_to_look(&place)),
+            "kube-proxy writes that limit when it starts: set conntrack.maxPerCore in its configuration as well.".to_owned(),
             "Who fills it: conntrack -L | awk '{print $4,$5}' | sort | uniq -c | sort -n | tail".to_owned(),
         ],
         place: Where { plane: None, direction: None, ..place },

@@ -81,7 +81,8 @@ pub(super) fn neighbour_stale(scene: &Scene<'_>) -> Opinion {
         .iter()
         .filter_map(|(from, to)| removal(scene, *from, *to))
         .collect();
-    advice.push(format!("On {from}: ip neigh show. If the entry comes again, look for who writes it: a script or a configuration of the network (it is {}), a second machine with that address.", wrong[0].3));
+    advice.push(format!("On {from}: ip neigh show"));
+    advice.push(format!("If the entry comes again, look for who writes it: a script or a configuration of the network (it is {}), a second machine with that address.", wrong[0].3));
     Case {
         proof: Proof::Shown,
         summary: format!(
@@ -232,8 +233,15 @@ pub(super) fn duplicate_address(scene: &Scene<'_>) -> Opinion {
     Case {
         proof: Proof::Shown,
         summary: format!("Somebody else answers at {address}: two machines or pods have this address."),
-        evidence: vec![format!("{count} cells were answered by another agent than the one that has the address{who}.")],
-        advice: vec![format!("Ask who has it: kubectl get pods -A -o wide | grep -w {address}; arping -D -I {device} {address}; ip route get {address} on each node")],
+        evidence: vec![format!(
+            "{count} cells were answered by another agent than the one that has the address{who}."
+        )],
+        advice: vec![
+            format!("Which pods have it: kubectl get pods -A -o wide | grep -w {address}"),
+            format!(
+                "On each node, which way it lies: ip route get {address}; arping -D -I {device} {address}"
+            ),
+        ],
         place,
     }
     .into()

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use mesh_proto::{Ask, IcmpError, NeighbourState, OverlayKind, Plane, Port, Seen, Where};
+use mesh_proto::{Ask, IcmpError, NeighbourState, NodeName, OverlayKind, Plane, Port, Seen, Where};
 
+use super::cni::restart_agents;
 use super::icmp_error::{Meaning, meaning};
 use super::kernel::{neighbour, route_to, tunnel};
 use super::place::{in_words, node_name, where_to_look};
@@ -74,15 +75,12 @@ pub(super) fn device_down(scene: &Scene<'_>) -> Opinion {
             Some((link, _)) if link.up => fine.push(format!("{} on {name} is up", link.name)),
             Some((link, _)) => {
                 evidence.push(format!("The kernel of {name}: the device {} is down.", link.name));
-                advice.push(format!("On {name}: ip link set {} up; its routes went with it, so restart the CNI's agent there as well, which writes them again.", link.name));
+                advice.push(format!("On {name}: ip link set {} up", link.name));
                 down.push(node);
             }
             None if wanted.is_some() && !facts.links.is_empty() => {
                 let kind = wanted.map(|kind| kind.to_string()).unwrap_or_default();
                 evidence.push(format!("The kernel of {name} has no {kind} device."));
-                advice.push(format!(
-                    "On {name} restart the CNI's agent, which makes the device and its routes anew."
-                ));
                 down.push(node);
             }
             None => {}
@@ -92,10 +90,15 @@ pub(super) fn device_down(scene: &Scene<'_>) -> Opinion {
         return against_if(!fine.is_empty(), fine.join(", "));
     }
     let place = scene.narrowed(&down);
-    for node in &down {
-        let name = node_name(scene.model, *node);
-        advice.push(format!("Its agent: kubectl get pods -A -o wide --field-selector spec.nodeName={name} | grep -iE 'flannel|calico|cilium|weave|antrea'; kubectl delete pod that one; then on {name}: ip -d link show; ip route"));
-    }
+    let names: Vec<NodeName> = down.iter().map(|node| node_name(scene.model, *node)).collect();
+    advice.extend(restart_agents(
+        &names,
+        "the device, and the routes that went with it,",
+    ));
+    advice.push(format!(
+        "{}, to see that they are back: ip -d link show; ip route",
+        where_to_look(&place)
+    ));
     Case {
         proof: Proof::Shown,
         summary: format!(
@@ -151,7 +154,7 @@ pub(super) fn port_mismatch(scene: &Scene<'_>) -> Opinion {
             evidence,
             advice: vec![
                 format!("{}: ip -d link show type vxlan | grep dstport", where_to_look(&place)),
-                "Set one port for all in the CNI's configuration (Calico: FelixConfiguration vxlanPort; flannel: Backend.Port; Cilium: tunnel-port), then restart its pod there so that the device is made anew.".to_owned(),
+                format!("Set the port {usual} for all in the CNI's configuration (Calico: FelixConfiguration vxlanPort; flannel: Backend.Port; Cilium: tunnel-port); its agent makes the device anew when it starts."),
             ],
             place: Where { direction: None, ..place },
         }
@@ -257,7 +260,8 @@ pub(super) fn peer_stale(scene: &Scene<'_>) -> Opinion {
         .map(|(a, b)| (node_name(scene.model, *a), node_name(scene.model, *b)));
     let pairs: Vec<_> = names.collect();
     let (from, to) = pairs[0].clone();
-    advice.push(format!("Restart the CNI's pod on {from}, which writes its entries again; then compare: bridge fdb show; ip neigh show"));
+    advice.extend(restart_agents(std::slice::from_ref(&from), "its entries"));
+    advice.push(format!("On {from}, to compare: bridge fdb show; ip neigh show"));
     let place =
         if wrong.len() > 1 && wrong.iter().all(|(a, _)| *a == wrong[0].0) && scene.roster().nodes.len() > 2 {
             Where {

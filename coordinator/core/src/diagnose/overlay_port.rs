@@ -45,14 +45,15 @@ fn advice(scene: &Scene<'_>, place: &Where, mut advice: Vec<String>) -> Vec<Stri
     let at = where_to_look(place);
     if let Some(port) = usual_port(scene, None).filter(|_| kind(scene) != Some(OverlayKind::Ipip)) {
         advice.push(format!(
-            "{at}, where firewalld runs: firewall-cmd --permanent --add-port={port}/udp && firewall-cmd --reload; where ufw runs: ufw allow {port}/udp"
+            "{at}, where firewalld runs: firewall-cmd --permanent --add-port={port}/udp && firewall-cmd --reload"
         ));
+        advice.push(format!("{at}, where ufw runs: ufw allow {port}/udp"));
         advice.push(format!(
             "Allow UDP port {port} between all nodes, in and out, in the cloud's security groups as well."
         ));
     }
     advice.push(format!(
-        "{at}: nft list ruleset | grep -nE 'drop|reject'; iptables-save | grep -nE 'DROP|REJECT'; iptables-legacy-save"
+        "{at}, to see all rules that stop something: nft -a list ruleset | grep -nE 'drop|reject'; iptables-save | grep -nE 'DROP|REJECT'; iptables-legacy-save"
     ));
     advice
 }

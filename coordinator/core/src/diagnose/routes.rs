@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use mesh_proto::{Plane, Reason, Where};
 
+use super::cni::restart_agents;
 use super::forwarding::{is_of_pods, stops};
 use super::icmp_error::{Meaning, meaning};
 use super::kernel::{forwards, has_own_route, is_encapsulated, route_to, rules_are_known, tunnel};
@@ -135,14 +136,19 @@ fn missing_advice(scene: &Scene<'_>, missing: &[(NodeIndex, NodeIndex)], place: 
         .filter_map(|(from, to)| restored(scene, *from, *to))
         .take(RESTORED)
         .collect();
-    advice.push(if scene.model.nodes_here().iter().any(|node| is_encapsulated(scene.model, *node)) {
-        let agent = "the CNI's agent (flanneld, calico-node, cilium) writes these routes when it starts";
-        format!("{}: {agent}: restart its pod there (kubectl get pods -A -o wide | grep -iE 'flannel|calico|cilium'), and read its log.", where_to_look(place))
-    } else {
-        "With Calico without encapsulation routes come by BGP: calicoctl node status; allow TCP port 179 between the nodes: firewall-cmd --permanent --add-port=179/tcp && firewall-cmd --reload; or switch an encapsulation on (VXLAN).".to_owned()
-    });
+    if !scene
+        .model
+        .nodes_here()
+        .iter()
+        .any(|node| is_encapsulated(scene.model, *node))
+    {
+        advice.push("Without encapsulation such routes come by BGP or from the cloud; why they are missing was not seen.".to_owned());
+        advice.push("Where Calico runs, whether its sessions stand: calicoctl node status".to_owned());
+        advice.push("If they do not, and firewalld runs, on each node: firewall-cmd --permanent --add-port=179/tcp && firewall-cmd --reload".to_owned());
+    }
+    advice.extend(restart_agents(&place.nodes, "the routes"));
     advice.push(format!(
-        "{}: ip route; and the log of the CNI's pod there.",
+        "{}, to see that they are back: ip route",
         where_to_look(place)
     ));
     advice
@@ -306,7 +312,7 @@ fn circling(place: Where, evidence: Vec<String>, target: Option<IpAddr>) -> Case
         summary: format!("Packets circle until their TTL ends: {}.", in_words(&place)),
         evidence,
         advice: vec![format!(
-            "{}: ip route get {target}, hop by hop; one of them sends back where it came from. Restart the CNI's pods there, or remove the wrong route.",
+            "{}, hop by hop; one sends back where it came from, and that route must go: ip route get {target}",
             where_to_look(&place)
         )],
         place: Where {

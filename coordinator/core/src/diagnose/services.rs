@@ -84,8 +84,9 @@ pub(super) fn kube_proxy_missing(scene: &Scene<'_>) -> Opinion {
             vec!["The addresses behind the services are reachable from there, the services are not.".to_owned()]
         },
         advice: vec![
-            format!("kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy --field-selector spec.nodeName={at}; if one is there: the same with delete instead of get, and without -o wide"),
-            "On the node: iptables-save | grep -c KUBE-SVC; nft list table ip kube-proxy; ipvsadm -Ln".to_owned(),
+            format!("Whether kube-proxy runs there: kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy --field-selector spec.nodeName={at}"),
+            format!("If it does, start it anew: kubectl -n kube-system delete pods -l k8s-app=kube-proxy --field-selector spec.nodeName={at}"),
+            format!("On {at}, whether its rules are back: iptables-save | grep -c KUBE-SVC; nft list table ip kube-proxy; ipvsadm -Ln"),
         ],
         place: Where { direction: None, ..scene.place.clone() },
     }
@@ -223,7 +224,8 @@ pub(super) fn endpoint_stale(scene: &Scene<'_>) -> Opinion {
     evidence.truncate(RULES_SHOWN);
     let mut place = service_place(scene, asked);
     let advice = vec![
-        "kubectl get endpointslices -A -o wide; compare with: iptables-save -t nat | grep -E 'KUBE-(SVC|SEP)'; nft list table ip kube-proxy".to_owned(),
+        "kubectl get endpointslices -A -o wide".to_owned(),
+            "On the node, to compare: iptables-save -t nat | grep -E 'KUBE-(SVC|SEP)'; nft list table ip kube-proxy".to_owned(),
         "Restart kube-proxy where the rules are old; if the EndpointSlice itself names the address, delete the slice: its controller writes it anew.".to_owned(),
     ];
     // A node's own rules translate what its pods and it send, and what comes to its NodePorts.
@@ -415,8 +417,9 @@ pub(super) fn masquerade_missing(scene: &Scene<'_>) -> Opinion {
         summary: format!("What comes to NodePorts is sent on without translating its source, so answers go past the node that it came to: {}.", in_words(&place)),
         evidence,
         advice: vec![
-            "On the node: iptables -t nat -S KUBE-POSTROUTING; nft list chain ip kube-proxy masquerading; then restart kube-proxy there.".to_owned(),
-            "kube-proxy --masquerade-all or --cluster-cidr may have been changed: kubectl -n kube-system get configmap kube-proxy -o yaml".to_owned(),
+            "On the node: iptables -t nat -S KUBE-POSTROUTING; nft list chain ip kube-proxy masquerading".to_owned(),
+            "Then restart kube-proxy there, which writes them anew.".to_owned(),
+            "Its --masquerade-all or --cluster-cidr may have been changed: kubectl -n kube-system get configmap kube-proxy -o yaml".to_owned(),
         ],
         place,
     }

@@ -108,9 +108,7 @@ fn carrier(scene: &Scene<'_>) -> (Where, String, Vec<String>) {
 /// What shows how pod packets travel, by what carries them.
 fn look_at_carrier(kind: Option<OverlayKind>) -> &'static str {
     match kind {
-        Some(OverlayKind::None) => {
-            "ip route; ip neigh; nft list ruleset; iptables-save; and whether BGP, or what else makes the routes, runs"
-        }
+        Some(OverlayKind::None) => "ip route; ip neigh; nft list ruleset; iptables-save",
         Some(OverlayKind::Wireguard) => "wg show; ip route; nft list ruleset; iptables-save",
         Some(OverlayKind::Ipip) => "ip -d tunnel show; ip route; nft list ruleset; iptables-save",
         Some(OverlayKind::Geneve) => "ip -d link show type geneve; ip route; nft list ruleset; iptables-save",

@@ -89,7 +89,7 @@ pub(super) fn one_way(scene: &Scene<'_>) -> Opinion {
         proof: Proof::Likely,
         summary: format!("Packets from {} are lost; those the other way arrive.", in_words(&scene.place)),
         evidence: vec!["Receive counters: requests arrive one way only, or only the answers are lost.".to_owned()],
-        advice: vec!["Look for a firewall or an access list that names one direction, on both nodes and between them: nft list ruleset; iptables-save".to_owned()],
+        advice: vec!["Look for a firewall or an access list that names one direction, on both nodes and between them. On both: nft list ruleset; iptables-save".to_owned()],
         place: Where { loss: Some(1.0), ..scene.place.clone() },
     }
     .into()

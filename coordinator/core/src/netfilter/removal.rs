@@ -5,7 +5,7 @@ use mesh_proto::{Action, Backend, Chain, Table, TableFamily};
 use super::Stop;
 
 impl Stop<'_> {
-    /// The command that takes it away; `None` where the rule cannot be told from others of its chain.
+    /// The command that takes it away, with a comment of the shell that has another one; `None` where the rule cannot be told from others of its chain.
     pub(crate) fn removal(&self) -> Option<String> {
         let Table {
             backend,
@@ -30,7 +30,7 @@ impl Stop<'_> {
             let by_nft = format!("nft 'chain {family} {name} {chain} {{ policy accept; }}'");
             return Some(match (backend, is_of_iptables(*family, name, chain)) {
                 (Backend::Legacy, _) => by_iptables,
-                (Backend::Nft, true) => format!("{by_iptables} (the same: {by_nft})"),
+                (Backend::Nft, true) => format!("{by_iptables}  # or: {by_nft}"),
                 (Backend::Nft, false) => by_nft,
             });
         };
@@ -43,9 +43,7 @@ impl Stop<'_> {
                     .map(|handle| format!("nft delete rule {family} {name} {chain} handle {handle}"));
                 // What iptables wrote begins with an option, as it writes it.
                 match (by_number.filter(|_| rule.text.starts_with('-')), by_handle) {
-                    (Some(by_number), Some(by_handle)) => {
-                        Some(format!("{by_number} (the same: {by_handle})"))
-                    }
+                    (Some(by_number), Some(by_handle)) => Some(format!("{by_number}  # or: {by_handle}")),
                     (Some(one), None) | (None, Some(one)) => Some(one),
                     (None, None) => None,
                 }

@@ -71,7 +71,7 @@ fn each_back_end_has_its_own_command() {
             Ip,
             "raw",
             two("-j DROP", Some(8)),
-            "iptables -t raw -D INPUT 2 (the same: nft delete rule ip raw INPUT handle 8)",
+            "iptables -t raw -D INPUT 2  # or: nft delete rule ip raw INPUT handle 8",
         ),
         (Nft, Ip6, "filter", two("-j DROP", None), "ip6tables -D INPUT 2"),
         (
@@ -94,7 +94,7 @@ fn each_back_end_has_its_own_command() {
             Nft,
             Ip,
             "filter",
-            "iptables -P INPUT ACCEPT (the same: nft 'chain ip filter INPUT { policy accept; }')",
+            "iptables -P INPUT ACCEPT  # or: nft 'chain ip filter INPUT { policy accept; }'",
         ),
         (
             Nft,
@@ -122,7 +122,7 @@ fn alternatives_of_one_rule_count_once_and_what_is_not_told_leaves_no_number() {
     let found = removal(Backend::Nft, TableFamily::Ip, "filter", rules, Some(3));
     assert_eq!(
         found.as_deref(),
-        Some("iptables -D INPUT 2 (the same: nft delete rule ip filter INPUT handle 6)")
+        Some("iptables -D INPUT 2  # or: nft delete rule ip filter INPUT handle 6")
     );
     let mut rules = vec![rule("... 900 more, not told", None), rule("-j DROP", None)];
     rules[0].action = Action::Other("not told".to_owned());
