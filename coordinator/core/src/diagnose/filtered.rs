@@ -11,7 +11,7 @@ use super::meetings::{Meeting, meetings};
 use super::place::node_name;
 use super::scene::{removal, says};
 use crate::NodeIndex;
-use crate::localise::{Model, Pick, Place, Scope, Symptom, protocol_of};
+use crate::localise::{Family, Model, Pick, Place, Scope, Symptom, protocol_of};
 use crate::netfilter::Stop;
 use crate::round::CellIndex;
 
@@ -70,6 +70,10 @@ fn is_of_one(model: &Model<'_>, pick: &Pick) -> Option<Protocol> {
     };
     // What is so on each node has no rule of one.
     if matches!(hypothesis.scope, Scope::OwnNode | Scope::OtherNodes) || pick.symptom == Symptom::Large {
+        return None;
+    }
+    // An API server that answers nobody is down, whatever keeps it from answering; all that it is asked is TCP.
+    if (&hypothesis.scope, hypothesis.family) == (&Scope::Cluster, Family::ApiService) {
         return None;
     }
     let mut protocols = pick.explains.iter().map(|cell| protocol_of(model.kind(*cell)));
