@@ -38,13 +38,13 @@ pub(super) fn html(report: &Report) -> String {
         escape(&Headline::of(report).lead()),
         escape(&report.run.id)
     );
-    html_body(&mut out, report);
+    html_body(&mut out, report, "");
     out.push_str("</body>\n</html>\n");
     out
 }
 
-/// What the page shows of a report: its header, the parts and the footer.
-pub(crate) fn html_body(out: &mut String, report: &Report) {
+/// What the page shows of a report: its header, the parts and the footer; other parts may stand before its own.
+pub(crate) fn html_body(out: &mut String, report: &Report, first_parts: &str) {
     let grid = Grid::new(report);
     let headline = Headline::of(report);
     let word = headline.lead();
@@ -73,6 +73,7 @@ pub(crate) fn html_body(out: &mut String, report: &Report) {
         let _ = write!(out, "<a href=\"#{id}\">{name}</a> ");
     }
     out.push_str("</nav>\n</header>\n<main>\n");
+    out.push_str(first_parts);
     findings(out, report);
     matrix::matrix(out, &grid);
     nodes(out, report);

@@ -160,8 +160,14 @@ pub(super) fn forward_rejected(scene: &Scene<'_>) -> Opinion {
             (3, 9 | 10) => ", as a REJECT of iptables sends it",
             _ => "",
         };
+        // icmp_ratelimit (Linux, Documentation/networking/ip-sysctl.rst).
+        let silent = if scene.seen(Reason::Timeout) > 0 {
+            " Cells without an answer are no objection: kernels send such errors once a second at the most."
+        } else {
+            ""
+        };
         evidence.push(format!(
-            "ICMP {}/{} came from {}{by}.",
+            "ICMP {}/{} came from {}{by}.{silent}",
             icmp.kind, icmp.code, icmp.from
         ));
     }
