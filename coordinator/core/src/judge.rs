@@ -47,6 +47,8 @@ pub(crate) enum Doubt {
     Left,
     /// This agent stands behind the service, and takes no part.
     Behind(AgentIndex),
+    /// This agent and all others of the node that is asked take no part, and the service was made for the run.
+    LateRules(AgentIndex),
     /// This agent is the target, and takes no part.
     NobodyThere(AgentIndex),
 }
@@ -230,8 +232,11 @@ impl<'a> Judge<'a> {
         match target {
             Target::Agent(to) => !is_odd(from) && !is_odd(to),
             Target::Loopback => !is_odd(from),
-            Target::NodePort { service, .. } => {
-                !is_odd(from) && self.missing_behind[service].is_none() && !self.matrix.has_any_left()
+            Target::NodePort { service, node } => {
+                !is_odd(from)
+                    && self.missing_behind[service].is_none()
+                    && absent::late_rules(self, service, node).is_none()
+                    && !self.matrix.has_any_left()
             }
             Target::Api | Target::Dns { .. } | Target::DnsEndpoint(_) => {
                 !is_odd(from) && !self.matrix.has_any_left()

@@ -72,6 +72,8 @@ impl Trip {
 pub(crate) struct World {
     pub(crate) names: Vec<String>,
     pub(crate) absent: Vec<usize>,
+    /// The NodePorts were made for the run.
+    pub(crate) fresh: bool,
     /// What the cluster says of some of them.
     pub(crate) readiness: Vec<(usize, Readiness)>,
     /// The nodes that the NodePorts' backends stand on.
@@ -98,6 +100,7 @@ impl World {
                 .map(|n| format!("ip-10-0-3-{}.ec2.internal", 7 * n + 11))
                 .collect(),
             absent: Vec::new(),
+            fresh: false,
             readiness: Vec::new(),
             backends: vec![1.min(nodes - 1)],
             fate: Box::new(|_| Fate::Passes),
@@ -170,7 +173,7 @@ impl World {
             node: self.names[node].parse().unwrap(),
         };
         let node_port = |protocol, policy, port| NodePortService {
-            fresh: false,
+            fresh: self.fresh,
             port: Port(port),
             protocol,
             policy,

@@ -223,7 +223,10 @@ fn draft(model: &Model<'_>, fault: &Fault, cells: Vec<CellIndex>, all: &[&Ban<'_
     };
     let mut words: Vec<String> = bans.iter().map(|ban| says(model, ban.at, &ban.stop)).collect();
     words.dedup();
-    let mut advice: Vec<String> = bans
+    // The last of a chain first: what is deleted changes the numbers of those behind it.
+    let mut from_last = bans.clone();
+    from_last.sort_by_key(|ban| (ban.at, std::cmp::Reverse(ban.stop.rule.map(|(place, _)| place))));
+    let mut advice: Vec<String> = from_last
         .iter()
         .filter_map(|ban| removal(model, ban.at, &ban.stop))
         .collect();

@@ -38,15 +38,31 @@ pub(super) fn settled(
         }
     }
     match target {
-        Target::NodePort { service, .. } => match judge.missing_behind[service] {
-            Some(agent) => Judged::unknown(Doubt::Behind(agent)),
-            None => judged,
-        },
+        Target::NodePort { service, node } => {
+            match (judge.missing_behind[service], late_rules(judge, service, node)) {
+                (Some(agent), _) => Judged::unknown(Doubt::Behind(agent)),
+                (None, Some(agent)) => Judged::unknown(Doubt::LateRules(agent)),
+                (None, None) => judged,
+            }
+        }
         // A kernel answers echo requests without any agent, and it does answer others.
         Target::Agent(to) if kind == ProbeKind::Icmp && judge.pinged[to.0 as usize] => judged,
         Target::Agent(to) if judge.missing[to.0 as usize] => Judged::unknown(Doubt::NobodyThere(to)),
         _ => judged,
     }
+}
+
+/// An agent of a node that took none of the run's pods: it may not have heard of the run's services either, nor anything else
+/// from the API server since. `None` where the service was there before, or the node has an agent.
+pub(super) fn late_rules(judge: &Judge<'_>, service: usize, node: NodeIndex) -> Option<AgentIndex> {
+    let round = judge.matrix.round();
+    let offer = round.roster().cluster.node_ports.get(service)?;
+    let agents = round.layout().agents_at(node);
+    let is_missing = |agent: &AgentIndex| judge.missing[agent.0 as usize];
+    agents
+        .first()
+        .copied()
+        .filter(|_| offer.fresh && agents.iter().all(is_missing))
 }
 
 /// An agent behind a NodePort that does not take part: the service sends to it all the same, and it answers nobody. One on a

@@ -131,3 +131,39 @@ fn a_kernel_that_answers_others_echo_requests_without_its_agent_fails_those_it_d
         "a NodePort there answers, so it is not down"
     );
 }
+
+#[test]
+fn a_node_that_took_none_of_the_runs_pods_need_not_know_of_its_services() {
+    let states = |fresh: bool| {
+        let mut world = World::with(4, |trip| {
+            if trip.touches(2) {
+                Fate::TimesOut
+            } else {
+                Fate::Passes
+            }
+        });
+        world.service = Box::new(|_, target| match target {
+            Target::NodePort { node, .. } if node.0 == 2 => Some(Fate::Fails(Failure::new(Reason::Refused))),
+            Target::Agent(_) => None,
+            _ => Some(Fate::Passes),
+        });
+        world.absent = vec![2];
+        world.fresh = fresh;
+        let matrix = world.matrix();
+        let judged = judged(&matrix);
+        let cells = matrix.round().cells().zip(&judged);
+        let asked = cells
+            .filter(|(cell, _)| matches!(cell.target, Target::NodePort { node, service: 0 } if node.0 == 2));
+        asked.map(|(_, judged)| judged.state).collect::<Vec<_>>()
+    };
+    let count = |states: &[CellState], wanted| states.iter().filter(|state| **state == wanted).count();
+    let (made, found) = (states(true), states(false));
+    assert_eq!(
+        (count(&made, CellState::Failed), count(&found, CellState::Failed)),
+        (0, 6)
+    );
+    assert_eq!(
+        count(&made, CellState::Unknown),
+        count(&found, CellState::Unknown) + 6
+    );
+}
