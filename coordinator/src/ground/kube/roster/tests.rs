@@ -12,6 +12,7 @@ fn discovery(addresses: &[&str]) -> Discovery {
             pod_cidrs: Vec::new(),
             cordoned: false,
             not_ready: None,
+            leaving: None,
             taints: Vec::new(),
             skip: None,
         }],
