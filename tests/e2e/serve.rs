@@ -240,3 +240,29 @@ fn a_server_opens_names_and_closes_an_incident_and_remembers_it_after_kill_dash_
         "mesh.report/v1"
     );
 }
+
+#[test]
+fn flags_that_contradict_each_other_are_refused_before_anything_is_done() {
+    let local = ["serve", "--listen", "127.0.0.1:0"];
+    let table: &[(&[&str], &str)] = &[
+        (&["--dry-run"], "--dry-run is for `mesh run`"),
+        (&["--leader-elect"], "--namespace"),
+        (
+            &["--inventory", "x", "--namespace", "n", "--leader-elect"],
+            "--leader-elect",
+        ),
+        (&["--inventory", "x", "--node-conditions"], "--node-conditions"),
+        (&["--webhook", "ftp://x/secret"], "neither http:// nor https://"),
+        (&["--webhook", "https://x/"], "--webhook-ca"),
+        (
+            &["--webhook", "https://x/", "--webhook-ca", "/dev/null"],
+            "no certificate",
+        ),
+    ];
+    for (flags, words) in table {
+        let refused = run(&[&local, *flags].concat());
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{flags:?}: {said}");
+        assert!(said.contains(words), "{flags:?}: {said}");
+    }
+}

@@ -14,6 +14,8 @@ mod matrix;
 mod mixing;
 mod moment;
 mod netfilter;
+mod node_conditions;
+mod node_reach;
 mod options;
 mod pulse;
 mod roster;
@@ -36,6 +38,8 @@ pub use self::incident::{
 };
 pub use self::matrix::{Matrix, Stray};
 pub use self::moment::Moment;
+pub use self::node_conditions::{ConditionConfig, ConditionStep, ConditionWrite, NodeConditions};
+pub use self::node_reach::{NodeReach, node_reach};
 pub use self::options::PlanOptions;
 pub use self::pulse::{Depth, Pulse, PulseConfig};
 pub use self::roster::{

@@ -1,6 +1,8 @@
 //! `mesh serve`: the same looks as `mesh run`, without an end.
 
-use std::collections::BTreeMap;
+mod tell_args;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,11 +12,12 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
 use jiff::Timestamp;
 use mesh_core::{ElectionTiming, IncidentConfig, PulseConfig};
-use mesh_kube::SeatLease;
+use mesh_kube::{Members, SeatLease};
 use mesh_proto::NodeName;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use self::tell_args::TellArgs;
 use super::run::{ClusterArgs, on_cluster};
 
 use crate::cli::{self, EffortArgs, Span, TlsArgs};
@@ -26,7 +29,9 @@ use crate::ground::kube::Ground;
 use crate::history::{self, History, HistoryBounds, HistoryWriter};
 use crate::inventory::Inventory;
 use crate::link::LinkMeans;
-use crate::serve::{Beside, Leadership, Looking, Metrics, Published, Served, Standing, Watcher, listen};
+use crate::serve::{
+    Beside, Leadership, Looking, Metrics, Outlet, Published, Served, Standing, Told, Watcher, listen,
+};
 
 /// Flags of `mesh serve`.
 #[derive(Debug, Args)]
@@ -85,6 +90,9 @@ pub(crate) struct ServeArgs {
     /// Where the other servers reach this one: its pod's address. The port is that of --listen [default: they do not]
     #[arg(long, env = "MESH_ADVERTISE", value_name = "ADDRESS")]
     advertise: Option<IpAddr>,
+
+    #[command(flatten)]
+    tell: TellArgs,
 
     #[command(flatten)]
     cluster: ClusterArgs,
@@ -173,12 +181,16 @@ async fn campaign(args: &ServeArgs, server: &Server) -> Result<Leadership, Failu
         )));
     };
     let timing = ElectionTiming::default();
-    let me = identity().map_err(Failure::could_not_run)?;
     let address = args
         .advertise
         .map(|address| SocketAddr::new(address, server.address.port()));
-    let lease = SeatLease::new(&kube, namespace, &args.lease, &me, address, timing.lease);
-    Ok(Leadership::start(lease, me, timing, server.standing.clone()))
+    let lease = SeatLease::new(&kube, namespace, &args.lease, &server.me, address, timing.lease);
+    Ok(Leadership::start(
+        lease,
+        server.me.clone(),
+        timing,
+        server.standing.clone(),
+    ))
 }
 
 /// The name of this machine or pod, and what no other life of it has.
@@ -205,6 +217,9 @@ struct Server {
     standing: watch::Sender<Standing>,
     metrics: Arc<Metrics>,
     writer: Arc<HistoryWriter>,
+    /// This server's name, for one life.
+    me: String,
+    webhook: Option<Outlet>,
     /// Ends with it.
     _answers: JoinSet<()>,
     address: SocketAddr,
@@ -227,13 +242,19 @@ impl Server {
             })?;
         let stuck_after = args.full_interval.0 + LOOK_TIMEOUT + STUCK;
         let served = Served::new(state, stands, Arc::clone(&metrics), history, stuck_after);
+        let me = identity().map_err(Failure::could_not_run)?;
         let mut answers = JoinSet::new();
+        let webhook = args
+            .tell
+            .webhook(format!("/mesh/serve/{me}"), &metrics, &mut answers)?;
         answers.spawn(served.serve(listener));
         Ok(Self {
             tell,
             standing,
             metrics,
             writer: Arc::new(writer),
+            me,
+            webhook,
             _answers: answers,
             address,
         })
@@ -268,6 +289,18 @@ impl Server {
         }
     }
 
+    /// Who is told of incidents and nodes.
+    fn told(&self, args: &ServeArgs, ground: Option<&Ground>, tasks: &mut JoinSet<()>) -> Told {
+        let mut told = ground.map_or_else(Told::default, |ground| {
+            let place = (ground.kube().clone(), ground.namespace());
+            let standing = self.standing.subscribe();
+            args.tell
+                .to_cluster(place, &self.me, standing, &self.metrics, tasks)
+        });
+        told.outlets.extend(self.webhook.clone());
+        told
+    }
+
     /// What was seen is told no more.
     fn forget(&self) {
         self.tell.send_replace(None);
@@ -298,12 +331,22 @@ impl Server {
         // A line that a script may wait for, and a person likes to see.
         cli::tell(format_args!("ready: watching, http://{}", self.address));
         let (tell, metrics) = (self.tell.clone(), Arc::clone(&self.metrics));
-        let mut watcher = Watcher::new(looking, tell, metrics, Arc::clone(&self.writer));
+        // They end with this watch.
+        let mut tasks = JoinSet::new();
+        let told = self.told(args, ground.as_deref(), &mut tasks);
+        let mut watcher = Watcher::new(looking, tell, metrics, Arc::clone(&self.writer), told);
         let mut roster = Known::default();
+        if let Some(ground) = ground.as_deref() {
+            roster.tainted = ground.with_startup_taint();
+        }
+        let members = ground.as_deref().map(Ground::watch_members);
         while let Some(depth) = watcher.wait(&mut interrupt).await {
             let ago = roster.asked.map(|at| Timestamp::now().duration_since(at));
             let asked_ago = ago.and_then(|ago| ago.try_into().ok());
-            let is_wanted = watcher.wants_roster(depth, asked_ago);
+            let version = members.as_ref().map_or(0, Members::version);
+            // Asked for once for each change, also where the answer fails: the next whole look asks again.
+            let is_news = std::mem::replace(&mut roster.version, version) != version;
+            let is_wanted = is_news || watcher.wants_roster(depth, asked_ago);
             if let Some(ground) = ground.as_deref_mut().filter(|_| is_wanted) {
                 roster.ask(ground, &mut session).await;
             }
@@ -312,6 +355,7 @@ impl Server {
                 excused: &roster.excused,
                 roster: roster.stale.as_deref(),
                 standing: &standing,
+                tainted: &roster.tainted,
             };
             let looked = watcher.look(&mut session, depth, beside, &interrupt);
             looked.await.map_err(Failure::could_not_run)?;
@@ -324,6 +368,9 @@ impl Server {
 #[derive(Debug, Default)]
 struct Known {
     excused: BTreeMap<NodeName, String>,
+    tainted: BTreeSet<NodeName>,
+    /// Of the members' watch, when they were asked for last.
+    version: u64,
     asked: Option<Timestamp>,
     /// Why it cannot say it now, and how old what it said is.
     stale: Option<String>,
@@ -335,6 +382,7 @@ impl Known {
             Ok(Ok(raised)) => {
                 session.update(raised);
                 self.excused = ground.excused();
+                self.tainted = ground.with_startup_taint();
                 self.asked = Some(Timestamp::now());
                 self.stale = None;
                 return;

@@ -45,6 +45,11 @@ impl Standing {
         !matches!(self, Self::Follows(_))
     }
 
+    /// Whether it may change anything in the cluster.
+    pub(crate) fn may_write(&self) -> bool {
+        matches!(self, Self::Alone | Self::Leads { .. })
+    }
+
     /// What whoever reads its words should know of it.
     pub(crate) fn note(&self) -> Option<String> {
         let Self::CutOff { since } = self else {

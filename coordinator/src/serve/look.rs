@@ -1,19 +1,21 @@
 //! The watch itself: when to look, what a look means, and to whom that goes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use mesh_core::{
     Depth, IncidentChange, IncidentConfig, IncidentId, IncidentLook, Incidents, Moment, Pulse, PulseConfig,
+    node_reach,
 };
 use mesh_proto::{Coverage, NodeName, Report, Verdict};
 use tokio::sync::watch;
 
 use super::minute::Minutes;
+use super::notice::{Notice, NoticeKind, Outlet};
 use super::record::STATUS_SCHEMA;
-use super::{IncidentRecord, LookRecord, Metrics, NodeNote, Published, Standing, StatusRecord};
+use super::{IncidentRecord, LookRecord, Metrics, NodeNote, NodesSeen, Published, Standing, StatusRecord};
 use crate::drive::{Clock, DriveOptions, Interrupt, NoRandomness, Progress, Session};
 use crate::history::HistoryWriter;
 
@@ -47,6 +49,16 @@ pub(crate) struct Watcher {
     tell: watch::Sender<Option<Arc<Published>>>,
     metrics: Arc<Metrics>,
     history: Arc<HistoryWriter>,
+    told: Told,
+}
+
+/// Who is told besides.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Told {
+    /// Of incidents.
+    pub(crate) outlets: Vec<Outlet>,
+    /// Of nodes, after each look.
+    pub(crate) nodes: Option<watch::Sender<NodesSeen>>,
 }
 
 /// What is known besides what a look brings.
@@ -57,6 +69,8 @@ pub(crate) struct Beside<'a> {
     /// How old the list of who takes part is, where it cannot be asked for.
     pub(crate) roster: Option<&'a str>,
     pub(crate) standing: &'a Standing,
+    /// Nodes that have the startup taint.
+    pub(crate) tainted: &'a BTreeSet<NodeName>,
 }
 
 /// A quick look of a small cluster ends by then, whoever hangs: what is not observed is unknown.
@@ -67,8 +81,8 @@ const LIGHT_LINK: Duration = Duration::from_millis(400);
 const FIRST_LIGHT_ENDS: Duration = Duration::from_secs(30);
 /// A quick look may take so many times as long as one that was not cut.
 const LIGHT_PATIENCE: u32 = 4;
-/// While agents are missing it is asked so often who takes part.
-const ROSTER_AGAIN: Duration = Duration::from_secs(3);
+/// While agents are missing it is asked so often who takes part; a watch, where it is allowed, says sooner.
+const ROSTER_AGAIN: Duration = Duration::from_secs(10);
 /// The whole picture is kept when it changes, and as often as this.
 const PICTURE_EVERY: SignedDuration = SignedDuration::from_mins(30);
 
@@ -78,6 +92,7 @@ impl Watcher {
         tell: watch::Sender<Option<Arc<Published>>>,
         metrics: Arc<Metrics>,
         history: Arc<HistoryWriter>,
+        told: Told,
     ) -> Self {
         let clock = Clock::start();
         Self {
@@ -94,6 +109,7 @@ impl Watcher {
             tell,
             metrics,
             history,
+            told,
         }
     }
 
@@ -198,6 +214,7 @@ impl Watcher {
                 .iter()
                 .map(|(node, why)| (node.clone(), why.clone())),
         );
+        self.tell_of_nodes(&report, &with_newcomers, beside.tainted);
         let published = Published::new(
             self.status(&report, look, beside, with_newcomers, now, at),
             self.picture(&report),
@@ -265,21 +282,44 @@ impl Watcher {
         }
     }
 
+    fn tell_of_nodes(
+        &self,
+        report: &Arc<Report>,
+        excused: &BTreeMap<NodeName, String>,
+        tainted: &BTreeSet<NodeName>,
+    ) {
+        let Some(nodes) = &self.told.nodes else {
+            return;
+        };
+        nodes.send_replace(NodesSeen {
+            reach: node_reach(&self.picture(report), &self.incidents, excused),
+            doubt: self.incidents.doubt().map(|doubt| doubt.why.clone()),
+            tainted: tainted.clone(),
+        });
+    }
+
     fn tell_of(&mut self, change: &IncidentChange, now: Moment, at: Timestamp) {
-        let (what, incident) = match change {
-            IncidentChange::Opened(incident) => ("opened", incident),
-            IncidentChange::Renamed(incident) => ("named", incident),
-            IncidentChange::Closed(incident) => ("closed", incident),
+        let (IncidentChange::Opened(incident)
+        | IncidentChange::Renamed(incident)
+        | IncidentChange::Closed(incident)) = change;
+        let notice = Notice {
+            what: NoticeKind::of(change),
+            at,
+            incident: IncidentRecord::of(incident, now, at),
         };
         self.metrics.changed(change);
-        let record = IncidentRecord::of(incident, now, at);
+        let record = &notice.incident;
         crate::cli::tell(format_args!(
-            "{at:.0} incident {} {what}: {}: {}",
+            "{at:.0} incident {} {}: {}: {}",
             record.id,
+            notice.what.name(),
             crate::render::place(&record.finding),
             crate::render::plain(&record.finding.summary)
         ));
-        self.history.incident(record);
+        for outlet in &self.told.outlets {
+            outlet.put(&notice, &self.metrics);
+        }
+        self.history.incident(notice.incident);
     }
 }
 

@@ -42,6 +42,8 @@ pub(super) struct Counted {
     pub(super) history_lost: u64,
     pub(super) history_bytes: u64,
     pub(super) pages_open: i64,
+    /// By outlet, and whether it took it.
+    pub(super) notices: BTreeMap<(&'static str, bool), u64>,
 }
 
 const LOOK_BUCKETS: usize = 10;
@@ -149,6 +151,11 @@ impl Metrics {
     /// How much the history holds.
     pub(crate) fn history_holds(&self, bytes: u64) {
         self.with(|counted| counted.history_bytes = bytes);
+    }
+
+    /// An outlet was told of an incident, or was not.
+    pub(super) fn notice(&self, outlet: &'static str, is_told: bool) {
+        self.with(|counted| *counted.notices.entry((outlet, is_told)).or_default() += 1);
     }
 
     /// A page was opened, or closed.

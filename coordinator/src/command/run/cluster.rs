@@ -187,6 +187,11 @@ pub(crate) async fn on_cluster<T>(
     progress: &Progress,
     work: impl AsyncFnOnce(&mut Ground, Raised, DriveOptions) -> T,
 ) -> Result<Option<(T, InPassing)>, Failure> {
+    if args.dry_run {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "--dry-run is for `mesh run`, which makes the same objects; this command would make them"
+        )));
+    }
     let began = Instant::now();
     progress.phase("asking the cluster what it is made of");
     let survey = async {

@@ -73,6 +73,18 @@ fn by<L: ToString>(metric: &'static Metric, samples: impl IntoIterator<Item = (L
     }
 }
 
+fn notices(counted: &Counted) -> Series {
+    let sample = |((outlet, is_told), count): (&(&'static str, bool), &u64)| {
+        let outcome = if *is_told { "told" } else { "lost" };
+        let labels = vec![("outlet", (*outlet).to_owned()), ("outcome", outcome.to_owned())];
+        (labels, Value::Counter(*count as f64))
+    };
+    Series {
+        metric: table::NOTICES,
+        samples: counted.notices.iter().map(sample).collect(),
+    }
+}
+
 fn of_counts(counted: &Counted) -> Vec<Series> {
     vec![
         by(
@@ -83,6 +95,7 @@ fn of_counts(counted: &Counted) -> Vec<Series> {
                 .map(|(cause, count)| (cause, Value::Counter(*count as f64))),
         ),
         one(table::CLOSED, Value::Counter(counted.closed as f64)),
+        notices(counted),
         by(
             table::RTT,
             counted

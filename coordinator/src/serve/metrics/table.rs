@@ -59,6 +59,7 @@ metrics! {
     LAST_LOOK = Gauge "mesh_last_look_timestamp_seconds" [] "1", "When the last look ended, in seconds since 1970";
     HISTORY_BYTES = Gauge "mesh_history_bytes" [] "1", "What the history holds";
     HISTORY_LOST = Counter "mesh_history_lost" [] "1", "Entries that the history could not take";
+    NOTICES = Counter "mesh_notices" ["outlet", "outcome"] "2 per outlet", "Events and webhook calls about incidents: told, or lost";
     PAGES = Gauge "mesh_pages_open" [] "1", "Pages that follow the looks";
     MEMORY = Gauge "mesh_process_resident_bytes" [] "1", "Memory of the coordinator";
     CPU = Counter "mesh_process_cpu_seconds" [] "1", "CPU time of the coordinator";

@@ -21,6 +21,7 @@ fn metrics(report: Report) -> Arc<Metrics> {
 fn samples_have_the_labels_of_the_table() {
     let metrics = metrics(report("r"));
     metrics.looked(Depth::Full, Duration::from_millis(700), &report("r"));
+    metrics.notice("webhook", true);
     let published = metrics.state.borrow().clone();
     let counted = metrics.with(|counted| counted.clone());
     let mut seen = BTreeSet::new();

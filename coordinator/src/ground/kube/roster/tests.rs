@@ -13,6 +13,7 @@ fn discovery(addresses: &[&str]) -> Discovery {
             cordoned: false,
             ready: true,
             not_ready: None,
+            leaving: None,
             taints: Vec::new(),
             skip: None,
         }],
