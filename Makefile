@@ -10,10 +10,10 @@ LAB_NODES ?= 3
 # What the lab needs of the system; what the tests need besides.
 LAB_TOOLS := ip:iproute2 nft:nftables iptables-restore:iptables cc:gcc
 TEST_TOOLS := $(LAB_TOOLS) dnsmasq:dnsmasq-base socat:socat openssl:openssl python3:python3
-
+BENCH_TOOLS := fping:fping ping:iputils-ping tcpdump:tcpdump
 BROWSER_TOOLS := $(LAB_TOOLS) chromium:chromium python3:python3
 
-.PHONY: lab test browser e2e lint build release static bench tools-lab tools-test tools-browser docs
+.PHONY: lab test browser e2e lint build release static bench tools-lab tools-test tools-browser tools-bench docs
 
 ## Raise a lab, run the mesh over it, show the matrix, take it down.
 lab: tools-lab release
@@ -53,17 +53,20 @@ release:
 static:
 	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --bin mesh --target $(TARGET)
 
-## The numbers of docs/benchmarks.md, each beside its bound.
-bench: tools-test release
-	tests/bench/run $(TARGET_DIR)/release/mesh
+## The numbers of docs/benchmarks.md, each beside its rival or bound, written there. BENCH may name some of the parts:
+## engine,lab,agent,decision,image
+bench: tools-bench release static
 	$(CARGO) build --release --locked -p mesh-sim
-	tests/bench/decision $(TARGET_DIR)/release/mesh-sim
+	tests/bench/all $(TARGET_DIR)/release/mesh $(TARGET_DIR)/release/mesh-sim $(STATIC) $(if $(BENCH),--only $(BENCH))
 
 tools-lab:
 	@deploy/install-tools $(LAB_TOOLS)
 
 tools-browser:
 	@deploy/install-tools $(BROWSER_TOOLS)
+
+tools-bench:
+	@deploy/install-tools $(TEST_TOOLS) $(BENCH_TOOLS)
 
 tools-test:
 	@deploy/install-tools $(TEST_TOOLS)
