@@ -1,6 +1,7 @@
 //! The matrix: all cells of a round and what was observed of each.
 
 mod bits;
+mod notes;
 mod outcome;
 mod quickness;
 mod seen;
@@ -15,9 +16,10 @@ use mesh_proto::{
 pub(crate) use self::bits::Bits;
 #[cfg(test)]
 pub(crate) use self::outcome::Outcomes;
+pub(crate) use self::notes::Note;
 pub(crate) use self::outcome::{NEVER_SLOW, Outcome, OutcomeId};
 use self::seen::Keeps;
-pub(crate) use self::seen::{Note, Seen};
+pub(crate) use self::seen::Seen;
 use crate::assemble::{ALL_CELLS_UP_TO_NODES, MOST_LISTED, RunInfo, assemble};
 use crate::judge::Judge;
 use crate::localise::localise;

@@ -41,14 +41,14 @@ impl Judge<'_> {
         let layout = self.matrix.round().layout();
         let seen = self.matrix.seen();
         for (from, source) in layout.sources() {
-            for Note { place, outcome } in seen.notes(source.rank) {
-                let place = *place as usize;
-                let judged = self.of_note(from, source.rank, place, *outcome);
+            for Note { place, outcome } in seen.notes(source.rank).iter() {
+                let place = place as usize;
+                let judged = self.of_note(from, source.rank, place, outcome);
                 let noted = Noted {
                     cell: CellIndex(source.row.start + place),
                     from,
                     place,
-                    outcome: *outcome,
+                    outcome,
                     judged,
                 };
                 if is(noted) {
@@ -98,7 +98,7 @@ impl Judge<'_> {
             // How often each outcome was seen says it all.
             let mut times = vec![0_usize; self.alone.len()];
             for rank in 0..layout.taking_part() {
-                for note in self.matrix.seen().notes(rank) {
+                for note in self.matrix.seen().notes(rank).iter() {
                     times[note.outcome.0 as usize] += 1;
                 }
             }
