@@ -16,6 +16,7 @@ mod probe;
 mod progress;
 mod session;
 mod trust;
+mod work;
 
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ use self::cut::RunClock;
 pub(crate) use self::interrupt::Interrupt;
 pub(crate) use self::progress::Progress;
 pub(crate) use self::session::Session;
+use self::work::Work;
 use crate::ground::Raised;
 use crate::link::{Link, LinkMeans};
 
@@ -188,7 +190,8 @@ async fn look_closer(
         let mut of_questions = clock.clone();
         let (answered, ()) = tokio::join!(inquire::ask_all(questions, &mut of_questions), async {
             if let Some(again) = again {
-                probe::run_plans(matrix, links, again.plans, secret, clock, progress).await;
+                let work = Work::again(matrix, again);
+                probe::run_plans(matrix, links, &work, secret, clock, progress).await;
             }
         });
         clock.heed(&of_questions);

@@ -7,7 +7,7 @@ mod plan;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use mesh_proto::{AgentIndex, Millis, NodeName, Plan, PlannedProbe, Port, ProbeId, ProbeKind, TrafficPolicy};
+use mesh_proto::{AgentIndex, Millis, NodeName, Pacing, Plan, PlannedProbe, Port, ProbeId, ProbeKind, TrafficPolicy};
 
 pub(crate) use self::layout::{KINDS, Layout, Source};
 use crate::{NodeIndex, PlanOptions, Presence, Roster, RosterAgent};
@@ -29,6 +29,8 @@ pub struct Round {
     /// By agent: whether it can be asked to probe, and whether it can be probed.
     present: Vec<bool>,
     addressed: Vec<bool>,
+    /// How many cells are tried.
+    all_tried: usize,
 }
 
 /// How many targets a row tries.
@@ -137,6 +139,7 @@ impl Round {
             roster,
             layout,
             entries,
+            all_tried: 0,
         };
         let addressed = round
             .layout
@@ -153,6 +156,8 @@ impl Round {
             })
             .collect();
         round.spread = load::spread(&round);
+        let agents = round.roster.indexed();
+        round.all_tried = agents.map(|(agent, _)| round.tried_by(agent)).sum();
         round
     }
 
@@ -297,8 +302,13 @@ impl Round {
             }
     }
 
+    /// How many cells are tried.
+    pub(crate) fn all_tried(&self) -> usize {
+        self.all_tried
+    }
+
     /// How many cells an agent tries.
-    pub(crate) fn tried_by(&self, agent: AgentIndex) -> usize {
+    pub fn tried_by(&self, agent: AgentIndex) -> usize {
         let Some(source) = self.layout.source(agent).filter(|_| self.is_present(agent)) else {
             return 0;
         };
@@ -362,21 +372,30 @@ impl Round {
         plan::plan(self, agent)
     }
 
-    /// What each agent has to do: all of it at once.
-    pub fn plans(&self) -> Vec<Option<Plan>> {
-        self.roster
-            .indexed()
-            .map(|(agent, _)| self.plan_of(agent))
-            .collect()
+    /// How agents send.
+    pub(crate) fn pacing(&self) -> Pacing {
+        Pacing {
+            spread: self.spread,
+            ..self.options.pacing
+        }
     }
 
-    /// The chosen ones of an agent's cells that ask NodePorts, as a plan.
-    pub(crate) fn plan_of_node_ports(
-        &self,
-        agent: AgentIndex,
-        chosen: impl Fn(CellIndex) -> bool,
-    ) -> Option<Plan> {
-        plan::plan_of_node_ports(self, agent, chosen)
+    /// The cells of an agent that ask NodePorts and are tried, and the probes that fill them, in order.
+    pub(crate) fn tried_node_ports(&self, agent: AgentIndex) -> impl Iterator<Item = (CellIndex, ProbeId)> {
+        let source = self.layout.source(agent).into_iter();
+        source.flat_map(move |source| {
+            self.layout.all_node_ports(source).filter_map(move |cell| {
+                let place = cell - source.row.start;
+                let (target, _) = self.layout.asked(source.rank, place);
+                let id = ProbeId(u32::try_from(place).ok()?);
+                self.is_tried(agent, target).then_some((CellIndex(cell), id))
+            })
+        })
+    }
+
+    /// A probe of an agent by its number; `None` if there is no such probe.
+    pub fn probe(&self, agent: AgentIndex, id: ProbeId) -> Option<PlannedProbe> {
+        self.probe_of(self.cell_of(agent, id)?).map(|(_, probe)| probe)
     }
 
     /// The cell that a probe of an agent fills; `None` if there is no such probe.
