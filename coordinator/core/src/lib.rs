@@ -16,6 +16,7 @@ mod netfilter;
 mod options;
 mod pulse;
 mod roster;
+mod rotation;
 mod round;
 mod second_look;
 mod verdict;
@@ -38,4 +39,5 @@ pub use self::roster::{
     Api, Backend, Cluster, Dns, NodeIndex, NodePortService, Overlay, Presence, Roster, RosterAgent,
     RosterNode,
 };
-pub use self::round::{CellIndex, Effort, PlannedCell, Round, Target};
+pub use self::rotation::{Peers, Rotation};
+pub use self::round::{CellIndex, Effort, Fitting, PlannedCell, Round, Shortage, Target};

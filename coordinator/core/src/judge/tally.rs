@@ -3,6 +3,7 @@
 use mesh_proto::{AgentIndex, CellState, Coverage};
 
 use super::{Judge, Judged};
+use crate::Round;
 use crate::matrix::{Note, OutcomeId};
 use crate::round::{CellIndex, Target};
 
@@ -66,7 +67,7 @@ impl Judge<'_> {
             return true;
         };
         let tried = round.tried_by(agent);
-        tried + round.skipped_in_row() == source.row.len()
+        tried + round.skipped_by(agent) == round.in_turn_of(agent)
             && self.matrix.seen().observed_in(source.rank) == tried
     }
 
@@ -108,12 +109,15 @@ impl Judge<'_> {
         } else {
             self.each_noted(|noted| count(noted.judged.state, 1));
         }
-        let skipped = layout.taking_part() * round.skipped_in_row();
+        let count = |of: fn(&Round, AgentIndex) -> usize| -> usize {
+            layout.sources().map(|(agent, _)| of(round, agent)).sum()
+        };
+        let skipped = count(Round::skipped_by);
         let known = self.matrix.seen().count() - unknown;
         Tally {
             failed,
             degraded,
-            unknown: layout.cells() - skipped - known,
+            unknown: count(Round::in_turn_of) - skipped - known,
             skipped,
             reachable: known - failed - degraded,
         }
@@ -130,6 +134,7 @@ impl Tally {
             observed: count(observed),
             unknown: count(self.unknown),
             skipped: count(self.skipped),
+            rotation: None,
         }
     }
 }

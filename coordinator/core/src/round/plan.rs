@@ -13,7 +13,7 @@ pub(super) fn plan(round: &Round, agent: AgentIndex) -> Option<Plan> {
             probes: Vec::new(),
         });
     };
-    let places = 0..source.row.len();
+    let places = round.places_in_turn(agent, source).into_iter();
     let probes = places.filter_map(|place| probe(round, agent, source.rank, place));
     let mut probes: Vec<PlannedProbe> = probes.collect();
     // Each agent begins behind itself, so that not all of them fall upon the first node at once.
