@@ -6,6 +6,7 @@
 //! sees that. Connecting and looking run as futures inside the driver and leave nothing behind when they are dropped.
 
 mod bound;
+mod budget;
 mod clock;
 mod connect;
 mod cut;
@@ -16,6 +17,7 @@ mod probe;
 mod progress;
 mod session;
 mod trust;
+mod work;
 
 use std::time::Duration;
 
@@ -30,6 +32,7 @@ use self::cut::RunClock;
 pub(crate) use self::interrupt::Interrupt;
 pub(crate) use self::progress::Progress;
 pub(crate) use self::session::Session;
+use self::work::Work;
 use crate::ground::Raised;
 use crate::link::{Link, LinkMeans};
 
@@ -124,7 +127,12 @@ pub(crate) async fn drive(
         agents: agents.collect(),
         cluster,
     };
-    let mut matrix = Matrix::new(Round::plan(roster, &options.plan));
+    let round = Round::plan(roster, &options.plan);
+    let shortage = budget::shortage(&round, options);
+    if let Some(words) = &shortage {
+        tracing::warn!("{words}");
+    }
+    let mut matrix = Matrix::new(round);
     if options.all_cells {
         matrix.keep_all();
     }
@@ -160,16 +168,28 @@ pub(crate) async fn drive(
     };
     progress.finish();
 
-    matrix.into_report(RunInfo {
+    let finished = jiff::Timestamp::now();
+    let mut report = matrix.into_report(RunInfo {
         id: secret.id,
         ground,
         started: secret.began.to_string(),
-        finished: jiff::Timestamp::now().to_string(),
+        finished: finished.to_string(),
         strict: options.strict,
         all_cells: options.all_cells,
         interrupted: clock.was_interrupted(),
-        notes: notes.into_iter().chain(looked).collect(),
-    })
+        notes: notes.into_iter().chain(shortage).chain(looked).collect(),
+    });
+    if let Some(rotation) = &mut report.coverage.rotation {
+        let all = finished.duration_since(secret.began).as_secs_f64() * f64::from(rotation.runs);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it saturates"
+        )]
+        let all = all.ceil() as u32;
+        rotation.within_s = all;
+    }
+    report
 }
 
 /// The last look at services that were made for the run, and the second look at whatever is ill. Both mostly wait, so they
@@ -188,7 +208,8 @@ async fn look_closer(
         let mut of_questions = clock.clone();
         let (answered, ()) = tokio::join!(inquire::ask_all(questions, &mut of_questions), async {
             if let Some(again) = again {
-                probe::run_plans(matrix, links, again.plans, secret, clock, progress).await;
+                let work = Work::again(matrix, again);
+                probe::run_plans(matrix, links, &work, secret, clock, progress).await;
             }
         });
         clock.heed(&of_questions);

@@ -11,7 +11,7 @@ mod tls;
 pub(crate) use self::address::{LinkAddress, LinkRoute, PodLink};
 pub(crate) use self::dial::{DialError, LinkMeans, dial};
 pub(crate) use self::kept::KeptLinks;
-pub(crate) use self::rpc::{Link, RpcError, is_broken_link, printable, status_words};
+pub(crate) use self::rpc::{Link, Observations, RpcError, is_broken_link, printable, status_words};
 pub(crate) use self::run_keys::make_run_keys;
 pub(crate) use self::tls::LinkTls;
 

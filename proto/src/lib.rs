@@ -32,8 +32,8 @@ pub use self::observation::{
 pub use self::plan::{DnsQuestion, Expect, Micros, Millis, Pacing, Plan, PlannedProbe, Port, ProbeId, WAVES};
 pub use self::report::{
     Cell, CellReason, CertificateRecord, Coverage, Finding, FlowRecord, From as CellFrom, IcmpRecord,
-    KindRttRecord, LeftOut, LocalErrorRecord, Node, PlaneRecord, Planes, Report, RttUs, Run, SCHEMA, To,
-    Where, report_schema,
+    KindRttRecord, LeftOut, LocalErrorRecord, Node, PlaneRecord, Planes, Report, RotationRecord, RttUs, Run,
+    SCHEMA, To, Where, report_schema,
 };
 pub use self::version::{PROTOCOL, SOFTWARE, VersionMismatch, check_protocol};
 pub use self::words::{

@@ -150,6 +150,24 @@ pub struct Coverage {
     pub unknown: u32,
     /// Cells that are silent by design.
     pub skipped: u32,
+    /// Where not every node probed every other in this run: who did. Cells of other runs are not counted above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<RotationRecord>,
+}
+
+/// Which share of the pairs of nodes a run looked at, and when all will have been looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct RotationRecord {
+    /// Other nodes that each node probes, and that probe it.
+    pub peers: u32,
+    /// How many other nodes there are.
+    pub of: u32,
+    /// After so many runs, each of which goes on where the one before ended, every pair was looked at.
+    pub runs: u32,
+    /// How long these take if all take as long as this one, in seconds.
+    pub within_s: u32,
+    /// Where the next one goes on (`--turn`).
+    pub next: u32,
 }
 
 /// How many cells that are not reachable are not listed. Of each state as many are listed as there is room for, the worst

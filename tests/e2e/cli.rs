@@ -84,6 +84,8 @@ const BAD: &[Bad] = &[
     bad(&["run", "--timeout", "30"], 2, &["the unit is missing"]),
     bad(&["run", "--probe-timeout", "2h"], 2, &["longer than a minute"]),
     bad(&["run", "--max-pps", "0"], 2, &["--max-pps"]),
+    bad(&["run", "--peers", "3"], 2, &["--peers", "4"]),
+    bad(&["run", "--turn", "3"], 2, &["--peers"]),
     bad(&["run", "--cells", "some"], 2, &["--cells", "auto, all"]),
     bad(&["run", "--tls-ca", "x"], 2, &["--tls-cert", "--tls-key"]),
     bad(

@@ -3,19 +3,60 @@
 
 use std::collections::BTreeSet;
 
-use mesh_proto::{AgentIndex, Millis, Plan, Reason};
+use mesh_proto::{AgentIndex, Millis, Plan, PlannedProbe, ProbeId, Reason};
 
-use crate::Target;
 use crate::matrix::{Matrix, Outcome};
 use crate::round::CellIndex;
+use crate::{Round, Target};
 
-/// Plans for another try, by agent.
-#[derive(Debug)]
+/// Another try of some cells. An agent's plan is made when it is asked for.
+#[derive(Debug, Clone, Default)]
 pub struct Again {
-    /// What each agent has to do once more; `None` for nothing.
-    pub plans: Vec<Option<Plan>>,
-    /// The cells that it fills.
-    pub opened: Vec<CellIndex>,
+    /// By agent: its probes, in order.
+    probes: Vec<Vec<ProbeId>>,
+    /// So long each of them may take, if that is less than usual.
+    at_most: Option<Millis>,
+}
+
+impl Again {
+    /// How many cells are tried.
+    pub fn cells(&self) -> usize {
+        self.probes.iter().map(Vec::len).sum()
+    }
+
+    /// How many of them an agent tries.
+    pub fn tried_by(&self, agent: AgentIndex) -> usize {
+        self.of(agent).len()
+    }
+
+    /// What an agent has to do once more; `None` for nothing.
+    pub fn plan_of(&self, round: &Round, agent: AgentIndex) -> Option<Plan> {
+        let ids = self.of(agent);
+        let probes = ids.iter().filter_map(|id| self.probe(round, agent, *id));
+        let probes: Vec<PlannedProbe> = probes.collect();
+        // As gently as the whole plan.
+        let all = round.tried_by(agent).max(1);
+        let share = |of: u32| u64::from(of) * probes.len() as u64 / all as u64;
+        let mut pacing = round.pacing();
+        pacing.spread = Millis(u32::try_from(share(pacing.spread.0)).unwrap_or(u32::MAX));
+        (!probes.is_empty()).then_some(Plan { pacing, probes })
+    }
+
+    /// One of an agent's probes by its number; `None` for one that is not tried again.
+    pub fn probe(&self, round: &Round, agent: AgentIndex, id: ProbeId) -> Option<PlannedProbe> {
+        self.of(agent).binary_search(&id).ok()?;
+        let probe = round.probe(agent, id)?;
+        Some(PlannedProbe {
+            timeout: self.at_most.map_or(probe.timeout, |most| probe.timeout.min(most)),
+            ..probe
+        })
+    }
+
+    fn of(&self, agent: AgentIndex) -> &[ProbeId] {
+        let slot = usize::try_from(agent.0).ok();
+        slot.and_then(|slot| self.probes.get(slot))
+            .map_or(&[], Vec::as_slice)
+    }
 }
 
 /// Whoever is asked again need not be waited for.
@@ -88,39 +129,29 @@ impl Matrix {
         })
     }
 
-    /// Forgets what was seen of the chosen cells of services that were made for the run, and plans them anew.
+    /// Forgets what was seen of the chosen cells of services that were made for the run, to try them anew.
     fn again(&mut self, at_most: Option<Millis>, chosen: impl Fn(&Self, CellIndex) -> bool) -> Option<Again> {
         let mut again = Again {
-            plans: Vec::new(),
-            opened: Vec::new(),
+            probes: vec![Vec::new(); self.round().roster().agents.len()],
+            at_most,
         };
-        let agents = (0..).map(AgentIndex).take(self.round().roster().agents.len());
-        for agent in agents {
-            let is_chosen = |cell: CellIndex| self.is_fresh(cell) && chosen(self, cell);
-            let plan = if self.stands(agent) {
-                self.round().plan_of_node_ports(agent, is_chosen)
-            } else {
-                None
-            };
-            let plan = plan.filter(|plan| !plan.probes.is_empty()).map(|mut plan| {
-                for probe in &mut plan.probes {
-                    probe.timeout = at_most.map_or(probe.timeout, |most| probe.timeout.min(most));
-                }
-                // As gently as the whole plan.
-                let all = self.round().tried_by(agent).max(1);
-                let share = |of: u32| u64::from(of) * plan.probes.len() as u64 / all as u64;
-                plan.pacing.spread = Millis(u32::try_from(share(plan.pacing.spread.0)).unwrap_or(u32::MAX));
-                plan
-            });
-            for probe in plan.iter().flat_map(|plan| &plan.probes) {
-                if let Some(cell) = self.round().cell_of(agent, probe.id) {
+        for (agent, ids) in (0..).map(AgentIndex).zip(&mut again.probes) {
+            if self.stands(agent) {
+                let is_chosen = |cell: CellIndex| self.is_fresh(cell) && chosen(self, cell);
+                *ids = self
+                    .round()
+                    .tried_node_ports(agent)
+                    .filter(|(cell, _)| is_chosen(*cell))
+                    .map(|(_, id)| id)
+                    .collect();
+            }
+            for id in ids {
+                if let Some(cell) = self.round().cell_of(agent, *id) {
                     self.forget(cell);
-                    again.opened.push(cell);
                 }
             }
-            again.plans.push(plan);
         }
-        (!again.opened.is_empty()).then_some(again)
+        (again.cells() > 0).then_some(again)
     }
 
     fn is_fresh(&self, cell: CellIndex) -> bool {
@@ -158,13 +189,18 @@ mod tests {
             service.fresh = fresh;
         }
         let mut matrix = Matrix::new(Round::plan(roster, &PlanOptions::default()));
-        let plans = matrix.round().plans();
-        observe(&mut matrix, &plans, node_ports_answer);
+        observe(&mut matrix, Round::plan_of, node_ports_answer);
         matrix
     }
 
-    fn observe(matrix: &mut Matrix, plans: &[Option<Plan>], node_ports_answer: bool) {
-        for (agent, plan) in (0..).map(AgentIndex).zip(plans) {
+    fn observe(
+        matrix: &mut Matrix,
+        plan_of: impl Fn(&Round, AgentIndex) -> Option<Plan>,
+        node_ports_answer: bool,
+    ) {
+        let agents = (0..).map(AgentIndex).take(matrix.round().roster().agents.len());
+        for agent in agents {
+            let plan = plan_of(matrix.round(), agent);
             for probe in plan.iter().flat_map(|plan| &plan.probes) {
                 let cell = matrix.round().cell_of(agent, probe.id).unwrap();
                 let target = matrix.round().cell(cell).target;
@@ -190,18 +226,30 @@ mod tests {
 
         let mut matrix = matrix(true, false);
         let again = look.at_ill(&mut matrix).unwrap();
-        let planned: usize = again.plans.iter().flatten().map(|plan| plan.probes.len()).sum();
+        let agents = || (0..6).map(AgentIndex);
+        let plans: Vec<Plan> = agents()
+            .filter_map(|agent| again.plan_of(matrix.round(), agent))
+            .collect();
+        let planned: usize = plans.iter().map(|plan| plan.probes.len()).sum();
         let (observed, all) = matrix.progress();
-        assert!(planned > 0 && planned == again.opened.len() && planned == all - observed);
-        observe(&mut matrix, &again.plans, true);
+        assert!(planned > 0 && planned == again.cells() && planned == all - observed);
+        let whole = matrix.round().plan_of(AgentIndex(0)).unwrap();
+        for plan in &plans {
+            assert!(
+                plan.probes.iter().all(|probe| probe.timeout <= SHORT),
+                "nobody waits for them"
+            );
+            assert!(plan.pacing.spread <= whole.pacing.spread);
+        }
+        observe(&mut matrix, |round, agent| again.plan_of(round, agent), true);
         assert!(look.at_ill(&mut matrix).is_none(), "all is well now");
 
         let last = look.at_all(&mut matrix).unwrap();
         assert_eq!(
-            last.opened, again.opened,
+            last.probes, again.probes,
             "what is whole by luck is asked with the others"
         );
-        observe(&mut matrix, &last.plans, true);
+        observe(&mut matrix, |round, agent| last.plan_of(round, agent), true);
         assert_eq!(matrix.progress(), (all, all));
     }
 

@@ -1,16 +1,16 @@
 //! The report is put together here: nodes, coverage, cells, findings.
 
 use mesh_proto::{
-    Cell, CellFrom, CellState, CertificateRecord, Finding, FlowRecord, Ground, IcmpRecord, KindRttRecord,
-    LeftOut, LocalErrorRecord, Node, Observation, PlaneRecord, PlaneState, Planes, ProbeKind, Report, RttUs,
-    Run, SCHEMA, TargetKind, To,
+    Cell, CellFrom, CellState, CertificateRecord, Coverage, Finding, FlowRecord, Ground, IcmpRecord,
+    KindRttRecord, LeftOut, LocalErrorRecord, Node, Observation, PlaneRecord, PlaneState, Planes, ProbeKind,
+    Report, RotationRecord, RttUs, Run, SCHEMA, TargetKind, To,
 };
 
-use crate::Presence;
 use crate::judge::{Judge, Judged, Tally, why_absent};
 use crate::matrix::Matrix;
 use crate::round::{CellIndex, Target};
 use crate::verdict::verdict;
+use crate::{Presence, Rotation};
 
 /// What a driver knows of the run.
 #[derive(Debug, Clone)]
@@ -78,7 +78,10 @@ pub(crate) fn assemble(matrix: &Matrix, judge: &Judge<'_>, located: Located, inf
         },
         verdict: verdict(judge, &tally, info.strict),
         nodes: nodes(matrix),
-        coverage: tally.coverage(),
+        coverage: Coverage {
+            rotation: matrix.round().rotation().map(rotation),
+            ..tally.coverage()
+        },
         left_out,
         cells,
         findings: located.findings,
@@ -91,9 +94,14 @@ pub(crate) fn assemble(matrix: &Matrix, judge: &Judge<'_>, located: Located, inf
 
 /// The cells that a report lists: all, or those that are not reachable. Where these are too many, the worst of them.
 fn listed(judge: &Judge<'_>, tally: &Tally, all: bool) -> Vec<CellIndex> {
-    let cells = || (0..judge.matrix.round().cell_count()).map(CellIndex);
+    let is_in_turn = |cell: &CellIndex| {
+        let round = judge.matrix.round();
+        let (from, target, _) = round.layout().what(*cell);
+        round.is_in_turn(from, target)
+    };
     if all {
-        return cells().collect();
+        let cells = (0..judge.matrix.round().cell_count()).map(CellIndex);
+        return cells.filter(is_in_turn).collect();
     }
     // What is left for each state once those before it have theirs.
     let failed = tally.failed.min(MOST_LISTED);
@@ -125,7 +133,7 @@ fn listed(judge: &Judge<'_>, tally: &Tally, all: bool) -> Vec<CellIndex> {
             }
             for cell in row
                 .map(CellIndex)
-                .filter(|cell| !judge.matrix.seen().is_observed(*cell))
+                .filter(|cell| !judge.matrix.seen().is_observed(*cell) && is_in_turn(cell))
             {
                 let left_of = match judge.of(cell).state {
                     CellState::Unknown => &mut left[0],
@@ -144,6 +152,18 @@ fn listed(judge: &Judge<'_>, tally: &Tally, all: bool) -> Vec<CellIndex> {
         listed.sort_unstable();
     }
     listed
+}
+
+fn rotation(of: &Rotation) -> RotationRecord {
+    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    RotationRecord {
+        peers: count(of.count()),
+        of: count(of.others()),
+        runs: count(of.looks()),
+        // How long a run takes its driver knows.
+        within_s: 0,
+        next: count(of.next()),
+    }
 }
 
 fn left_out(tally: &Tally, cells: &[Cell]) -> LeftOut {

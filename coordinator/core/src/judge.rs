@@ -184,7 +184,7 @@ impl<'a> Judge<'a> {
     pub(crate) fn of_asked(&self, cell: CellIndex, from: AgentIndex, target: Target) -> Judged {
         let round = self.matrix.round();
         if !round.is_tried(from, target) {
-            let state = if round.is_skipped(target) {
+            let state = if round.is_in_turn(from, target) && round.is_skipped(target) {
                 CellState::Skipped
             } else {
                 CellState::Unknown

@@ -19,6 +19,7 @@ mod node_reach;
 mod options;
 mod pulse;
 mod roster;
+mod rotation;
 mod round;
 mod second_look;
 mod verdict;
@@ -46,4 +47,5 @@ pub use self::roster::{
     Api, Backend, Cluster, Dns, NodeIndex, NodePortService, Overlay, Presence, Readiness, Roster,
     RosterAgent, RosterNode,
 };
-pub use self::round::{CellIndex, Effort, PlannedCell, Round, Target};
+pub use self::rotation::{Peers, Rotation};
+pub use self::round::{CellIndex, Effort, Fitting, PlannedCell, Round, Shortage, Target};

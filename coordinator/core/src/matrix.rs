@@ -1,23 +1,26 @@
 //! The matrix: all cells of a round and what was observed of each.
 
 mod bits;
+mod notes;
 mod outcome;
 mod quickness;
 mod seen;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use mesh_proto::{
     AgentIndex, HostFacts, NodeName, Observation, ProbeId, ProbeKind, Report, Starvation, Summary, Tally,
 };
 
 pub(crate) use self::bits::Bits;
+pub(crate) use self::notes::Note;
 #[cfg(test)]
 pub(crate) use self::outcome::Outcomes;
 pub(crate) use self::outcome::{NEVER_SLOW, Outcome, OutcomeId};
 use self::seen::Keeps;
-pub(crate) use self::seen::{Note, Seen};
+pub(crate) use self::seen::Seen;
 use crate::assemble::{ALL_CELLS_UP_TO_NODES, MOST_LISTED, RunInfo, assemble};
 use crate::judge::Judge;
 use crate::localise::localise;
@@ -27,7 +30,7 @@ use crate::second_look::Look;
 /// All cells of a round, filled as observations come in.
 #[derive(Debug)]
 pub struct Matrix {
-    round: Round,
+    round: Arc<Round>,
     seen: Seen,
     agents: Vec<AgentRecord>,
     /// Nodes that left the cluster meanwhile.
@@ -41,6 +44,8 @@ pub struct Matrix {
 pub(crate) struct AgentRecord {
     /// It was lost on the way, and why.
     pub(crate) lost: Option<String>,
+    /// It was not asked to the end, and why.
+    pub(crate) unasked: Option<String>,
     pub(crate) summary: Option<Summary>,
     pub(crate) starvation: Starvation,
     /// It was starved while one of its probes ran.
@@ -67,7 +72,8 @@ pub(crate) const LEFT: &str = "its node left the cluster during the run";
 
 impl Matrix {
     /// A matrix in which nothing is observed yet.
-    pub fn new(round: Round) -> Self {
+    pub fn new(round: impl Into<Arc<Round>>) -> Self {
+        let round = round.into();
         let keeps = if round.roster().nodes.len() <= ALL_CELLS_UP_TO_NODES {
             Keeps::All
         } else {
@@ -95,6 +101,11 @@ impl Matrix {
         &self.round
     }
 
+    /// The same, for those who make plans beside it.
+    pub fn shared_round(&self) -> Arc<Round> {
+        Arc::clone(&self.round)
+    }
+
     /// Takes an observation in.
     pub fn take(&mut self, agent: AgentIndex, observation: Observation) -> Result<(), Stray> {
         let layout = self.round.layout();
@@ -119,6 +130,14 @@ impl Matrix {
     pub fn lost(&mut self, agent: AgentIndex, why: impl Into<String>) {
         if let Some(record) = self.record(agent) {
             record.lost.get_or_insert_with(|| why.into());
+        }
+    }
+
+    /// An agent was not asked to the end: what it has not observed by now is unknown, for this reason. It stands all the same,
+    /// and what failed towards it failed.
+    pub fn not_asked(&mut self, agent: AgentIndex, why: impl Into<String>) {
+        if let Some(record) = self.record(agent) {
+            record.unasked.get_or_insert_with(|| why.into());
         }
     }
 
@@ -197,11 +216,7 @@ impl Matrix {
 
     /// How many probes were observed, of how many that were planned.
     pub fn progress(&self) -> (usize, usize) {
-        let agents = self.round.roster().indexed();
-        (
-            self.seen.count(),
-            agents.map(|(agent, _)| self.round.tried_by(agent)).sum(),
-        )
+        (self.seen.count(), self.round.all_tried())
     }
 
     /// Judges, localises, diagnoses, and writes the report.

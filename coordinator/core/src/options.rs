@@ -2,6 +2,8 @@
 
 use mesh_proto::{Micros, Millis, Pacing};
 
+use crate::Peers;
+
 /// Numbers of a round. The defaults fit a one-shot run: every path is tried often enough to tell loss from a dead flow,
 /// and a whole round of a healthy small cluster takes well under a second.
 #[derive(Debug, Clone)]
@@ -29,6 +31,8 @@ pub struct PlanOptions {
     pub path_mtu_tries: u16,
     /// Between two tries of one flow.
     pub interval: Micros,
+    /// How many other nodes each node probes; `None` for all of them.
+    pub peers: Option<Peers>,
 }
 
 impl PlanOptions {
@@ -51,6 +55,7 @@ impl PlanOptions {
             dns_endpoint_flows: 1,
             path_mtu_tries: 1,
             interval: Micros(self.interval.0.min(10_000)),
+            peers: self.peers,
         }
     }
 }
@@ -73,6 +78,7 @@ impl Default for PlanOptions {
             dns_endpoint_flows: 3,
             path_mtu_tries: 2,
             interval: Micros(40_000),
+            peers: None,
         }
     }
 }

@@ -1,16 +1,21 @@
 //! The planner: a roster becomes one plan per agent, and the cells that the plans will fill. Neither is kept: which cell has
 //! which number is arithmetic ([`layout`]), and everything about one is computed when it is asked for.
 
+mod budget;
 mod layout;
 mod load;
 mod plan;
+mod tried;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use mesh_proto::{AgentIndex, Millis, NodeName, Plan, PlannedProbe, Port, ProbeId, ProbeKind, TrafficPolicy};
+use mesh_proto::{
+    AgentIndex, Millis, NodeName, Pacing, Plan, PlannedProbe, Port, ProbeId, ProbeKind, TrafficPolicy,
+};
 
+pub use self::budget::{Fitting, Shortage};
 pub(crate) use self::layout::{KINDS, Layout, Source};
-use crate::{NodeIndex, PlanOptions, Presence, Roster, RosterAgent};
+use crate::{NodeIndex, PlanOptions, Presence, Roster, RosterAgent, Rotation};
 
 /// A round: who asks whom what.
 #[derive(Debug, Clone)]
@@ -29,6 +34,10 @@ pub struct Round {
     /// By agent: whether it can be asked to probe, and whether it can be probed.
     present: Vec<bool>,
     addressed: Vec<bool>,
+    /// How many cells are tried.
+    all_tried: usize,
+    /// Whose turn it is, where not everybody probes everybody.
+    rotation: Option<Rotation>,
 }
 
 /// How many targets a row tries.
@@ -119,6 +128,9 @@ impl Round {
                 entries[node.0] = host.address;
             }
         }
+        let rotation = options
+            .peers
+            .and_then(|peers| Rotation::new(&roster.nodes, peers));
         let mut round = Self {
             usual_port: prepared.map_or(Port(0), |prepared| prepared.responder_port),
             spread: Millis(0),
@@ -137,6 +149,8 @@ impl Round {
             roster,
             layout,
             entries,
+            all_tried: 0,
+            rotation,
         };
         let addressed = round
             .layout
@@ -153,6 +167,8 @@ impl Round {
             })
             .collect();
         round.spread = load::spread(&round);
+        let agents = round.roster.indexed();
+        round.all_tried = agents.map(|(agent, _)| round.tried_by(agent)).sum();
         round
     }
 
@@ -239,6 +255,9 @@ impl Round {
     /// Whether a cell is tried, and else why not.
     pub fn effort(&self, cell: CellIndex) -> Effort {
         let (from, target, _) = self.layout.what(cell);
+        if !self.is_in_turn(from, target) {
+            return Effort::Impossible("it has its turn in another look".to_owned());
+        }
         let effort = match target {
             Target::Agent(to) => self.effort_towards(to),
             Target::NodePort { service, node } => match self.why_silent(service, node) {
@@ -280,31 +299,6 @@ impl Round {
     /// Whether a cell is silent by design.
     pub(crate) fn is_skipped(&self, target: Target) -> bool {
         matches!(target, Target::NodePort { service, node } if self.why_silent(service, node).is_some())
-    }
-
-    /// How many cells of each row are.
-    pub(crate) fn skipped_in_row(&self) -> usize {
-        let nodes = self.layout.nodes();
-        self.tried.node_ports.iter().map(|tried| nodes - tried).sum()
-    }
-
-    /// Whether the agent at the source of a cell tries it.
-    pub(crate) fn is_tried(&self, from: AgentIndex, target: Target) -> bool {
-        self.is_present(from)
-            && match target {
-                Target::Agent(to) => self.has_address(to),
-                target => !self.is_skipped(target),
-            }
-    }
-
-    /// How many cells an agent tries.
-    pub(crate) fn tried_by(&self, agent: AgentIndex) -> usize {
-        let Some(source) = self.layout.source(agent).filter(|_| self.is_present(agent)) else {
-            return 0;
-        };
-        let others = self.tried.agents - usize::from(self.has_address(agent));
-        let services = self.layout.services(source).len() - self.layout.all_node_ports(source).len();
-        KINDS.len() * others + services + self.tried.node_ports.iter().sum::<usize>()
     }
 
     fn is_present(&self, agent: AgentIndex) -> bool {
@@ -362,21 +356,30 @@ impl Round {
         plan::plan(self, agent)
     }
 
-    /// What each agent has to do: all of it at once.
-    pub fn plans(&self) -> Vec<Option<Plan>> {
-        self.roster
-            .indexed()
-            .map(|(agent, _)| self.plan_of(agent))
-            .collect()
+    /// How agents send.
+    pub(crate) fn pacing(&self) -> Pacing {
+        Pacing {
+            spread: self.spread,
+            ..self.options.pacing
+        }
     }
 
-    /// The chosen ones of an agent's cells that ask NodePorts, as a plan.
-    pub(crate) fn plan_of_node_ports(
-        &self,
-        agent: AgentIndex,
-        chosen: impl Fn(CellIndex) -> bool,
-    ) -> Option<Plan> {
-        plan::plan_of_node_ports(self, agent, chosen)
+    /// The cells of an agent that ask NodePorts and are tried, and the probes that fill them, in order.
+    pub(crate) fn tried_node_ports(&self, agent: AgentIndex) -> impl Iterator<Item = (CellIndex, ProbeId)> {
+        let source = self.layout.source(agent).into_iter();
+        source.flat_map(move |source| {
+            self.layout.all_node_ports(source).filter_map(move |cell| {
+                let place = cell - source.row.start;
+                let (target, _) = self.layout.asked(source.rank, place);
+                let id = ProbeId(u32::try_from(place).ok()?);
+                self.is_tried(agent, target).then_some((CellIndex(cell), id))
+            })
+        })
+    }
+
+    /// A probe of an agent by its number; `None` if there is no such probe.
+    pub fn probe(&self, agent: AgentIndex, id: ProbeId) -> Option<PlannedProbe> {
+        self.probe_of(self.cell_of(agent, id)?).map(|(_, probe)| probe)
     }
 
     /// The cell that a probe of an agent fills; `None` if there is no such probe.

@@ -16,7 +16,7 @@ use mesh_proto::{
 pub(crate) use self::lossy::Lossy;
 use self::lossy::{Hop, Seen, Way};
 use crate::{
-    Api, Backend, Cluster, Dns, Matrix, NodeIndex, NodePortService, Overlay, PlanOptions, PlannedCell,
+    Api, Backend, Cluster, Dns, Matrix, NodeIndex, NodePortService, Overlay, Peers, PlanOptions, PlannedCell,
     Presence, Readiness, Roster, RosterAgent, RosterNode, Round, RunInfo, Target,
 };
 
@@ -91,6 +91,8 @@ pub(crate) struct World {
     pub(crate) starved: Vec<(usize, Millis)>,
     /// How pod packets are said to travel.
     pub(crate) overlay: OverlayKind,
+    /// How many others each node probes, if not all.
+    pub(crate) peers: Option<Peers>,
 }
 
 impl World {
@@ -110,6 +112,7 @@ impl World {
             lossy: None,
             starved: Vec::new(),
             overlay: OverlayKind::Vxlan,
+            peers: None,
         }
     }
 
@@ -208,7 +211,11 @@ impl World {
     }
 
     pub(crate) fn matrix(&self) -> Matrix {
-        let round = Round::plan(self.roster(), &PlanOptions::default());
+        let options = PlanOptions {
+            peers: self.peers,
+            ..PlanOptions::default()
+        };
+        let round = Round::plan(self.roster(), &options);
         let mut matrix = Matrix::new(round.clone());
         let mut tallies: Vec<Vec<Tally>> = vec![Vec::new(); round.roster().agents.len()];
         for (agent, _) in round.roster().indexed() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueEnum};
-use mesh_core::PlanOptions;
+use mesh_core::{Peers, PlanOptions};
 use mesh_probe::{Pem, TlsFileError, TlsFiles};
 use mesh_proto::{Millis, Pacing};
 
@@ -22,6 +22,15 @@ pub(crate) struct ProbeArgs {
 
     #[command(flatten)]
     pub(crate) effort: EffortArgs,
+
+    /// Each node probes so many other nodes, and as many probe it, instead of all: for clusters where all would take too long. Who they
+    /// are rotates; the report says when every pair has had its turn
+    #[arg(long, env = "MESH_PEERS", value_name = "N", value_parser = clap::value_parser!(u32).range(LEAST_PEERS..))]
+    pub(crate) peers: Option<u32>,
+
+    /// Where the rotation of --peers goes on: `coverage.rotation.next` in the report of the run before [default: 0]
+    #[arg(long, env = "MESH_TURN", value_name = "N", requires = "peers")]
+    pub(crate) turn: Option<u32>,
 
     /// Which cells the report lists
     #[arg(long, env = "MESH_CELLS", value_name = "WHICH", value_enum, default_value_t = CellsShown::Auto)]
@@ -48,6 +57,9 @@ pub(crate) struct EffortArgs {
     pub(crate) strict: bool,
 }
 
+/// Fewer tell too little: what fails at a node must fail from several.
+const LEAST_PEERS: i64 = 4;
+
 /// Which cells a report lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum CellsShown {
@@ -60,10 +72,13 @@ pub(crate) enum CellsShown {
 impl ProbeArgs {
     /// What the driver needs to know.
     pub(crate) fn drive_options(&self, means: LinkMeans) -> DriveOptions {
-        DriveOptions {
-            all_cells: self.cells == CellsShown::All,
-            ..self.effort.drive_options(self.timeout.0, means)
-        }
+        let mut options = self.effort.drive_options(self.timeout.0, means);
+        options.all_cells = self.cells == CellsShown::All;
+        options.plan.peers = self.peers.map(|peers| Peers {
+            count: peers as usize,
+            turn: self.turn.unwrap_or(0) as usize,
+        });
+        options
     }
 }
 

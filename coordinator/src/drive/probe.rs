@@ -1,19 +1,21 @@
 //! All agents probe at once; what they observe goes into the matrix as it comes.
 
-use std::collections::HashSet;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use mesh_core::{FreshServices, Matrix};
-use mesh_proto::{AgentIndex, Observation, Plan, ProbeId, Summary};
-use tokio::sync::mpsc;
+use mesh_proto::{AgentIndex, Observation, Summary};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::cut::{Cut, RunClock};
 use super::trust::{Asked, Breach};
+use super::work::Work;
 use super::{Progress, RunSecret, bound, numbered};
-use crate::link::{Link, LinkMeans, RpcError, is_broken_link, status_words};
+use crate::link::{Link, LinkMeans, Observations, RpcError, is_broken_link, status_words};
 
 /// Messages that may wait for the matrix. Beyond it the tasks wait, their streams fill, and HTTP/2 holds the agents
 /// back: nothing is dropped.
@@ -92,8 +94,8 @@ pub(super) async fn probe_all(
     progress: &Progress,
 ) -> FreshServices {
     let began = Instant::now();
-    let plans = matrix.round().plans();
-    run_plans(matrix, links, plans, secret, clock, progress).await;
+    let work = Work::of_round(matrix);
+    run_plans(matrix, links, &work, secret, clock, progress).await;
     let rules_within = |matrix: &Matrix| match &means.kube {
         Some(kube) if kube.was_away() => RULES_ARE_WRITTEN_LATE,
         _ if matrix.rules_seem_late() => RULES_SEEM_LATE,
@@ -104,7 +106,7 @@ pub(super) async fn probe_all(
     while clock.was_cut().is_none() && began.elapsed() < rules_within(matrix) {
         let Some(again) = fresh.at_ill(matrix) else { break };
         tracing::info!(
-            cells = again.opened.len(),
+            cells = again.cells(),
             "looking again at services that were made for this run"
         );
         tokio::select! {
@@ -112,7 +114,8 @@ pub(super) async fn probe_all(
             () = tokio::time::sleep(wait) => {}
         }
         wait = LOOK_AGAIN_AFTER;
-        run_plans(matrix, links, again.plans, secret, clock, progress).await;
+        let work = Work::again(matrix, again);
+        run_plans(matrix, links, &work, secret, clock, progress).await;
     }
     fresh
 }
@@ -124,15 +127,15 @@ pub(super) fn leave_all(matrix: &mut Matrix, links: &[Option<Link>], cut: Cut) {
         .filter(|index| matrix.stands(*index))
         .collect();
     for index in standing {
-        leave(matrix, index, cut);
+        matrix.not_asked(index, cut.words());
     }
 }
 
-/// Runs one plan for each agent that has one.
+/// Runs one plan for each agent that has something to do.
 pub(super) async fn run_plans(
     matrix: &mut Matrix,
     links: &[Option<Link>],
-    plans: Vec<Option<Plan>>,
+    work: &Work,
     secret: &RunSecret,
     clock: &mut RunClock,
     progress: &Progress,
@@ -140,10 +143,14 @@ pub(super) async fn run_plans(
     let (tell, mut told) = mpsc::channel(WAITING);
     let mut tasks = JoinSet::new();
     let mut agents: Vec<Probing> = Vec::with_capacity(links.len());
-    for ((index, link), plan) in numbered(links).zip(plans) {
-        let probing = link.clone().zip(plan).map(|(link, plan)| {
-            let left = plan.probes.len();
-            let task = observe(index, link, plan, secret.id.clone(), tell.clone());
+    let room = Arc::new(Semaphore::new(PROBES_IN_HAND as usize));
+    for (index, link) in numbered(links) {
+        let link = link.clone().filter(|_| work.is_for(index));
+        let probing = link.map(|link| {
+            let asked = Asked::of(work.clone(), index);
+            let left = asked.count();
+            let room = Arc::clone(&room);
+            let task = observe(index, link, asked, secret.id.clone(), room, tell.clone());
             Probing {
                 left,
                 task: Some(tasks.spawn(task)),
@@ -176,20 +183,6 @@ pub(super) async fn run_plans(
         }
         (observed, _) = matrix.progress();
         progress.probing(observed, all);
-    }
-}
-
-/// An agent was not asked to the end. It stands all the same: it is not lost, and what failed towards it failed.
-fn leave(matrix: &mut Matrix, index: AgentIndex, cut: Cut) {
-    let plan = matrix.round().plan_of(index);
-    let probes: Vec<ProbeId> = plan
-        .iter()
-        .flat_map(|plan| &plan.probes)
-        .map(|probe| probe.id)
-        .collect();
-    for probe in probes {
-        // Refused where the probe was observed; that observation stands.
-        let _ = matrix.take(index, Observation::untried(probe, cut.words()));
     }
 }
 
@@ -240,11 +233,12 @@ fn take(matrix: &mut Matrix, index: AgentIndex, agent: &mut Probing, told: Told)
 async fn observe(
     index: AgentIndex,
     link: Link,
-    plan: Plan,
+    mut asked: Asked,
     run_id: String,
+    room: Arc<Semaphore>,
     tell: mpsc::Sender<(AgentIndex, Told)>,
 ) {
-    let ended = to_the_end(index, &link, plan, &run_id, &tell).await;
+    let ended = to_the_end(index, &link, &mut asked, &run_id, &room, &tell).await;
     // A closed channel means that nobody wants to know any more.
     let _ = tell.send((index, Told::Ended(ended))).await;
 }
@@ -253,45 +247,73 @@ async fn observe(
 async fn to_the_end(
     index: AgentIndex,
     link: &Link,
-    mut plan: Plan,
+    asked: &mut Asked,
     run_id: &str,
+    room: &Semaphore,
     tell: &mpsc::Sender<(AgentIndex, Told)>,
 ) -> Result<(), Lost> {
-    let asked = Asked::of(&plan);
     let mut first_break = None;
     for _ in 0..=MOST_BREAKS {
-        let longest = bound::longest(&plan);
-        let mut seen = HashSet::new();
-        let stream = stream(index, link, &plan, &asked, run_id, tell, &mut seen);
-        let ended = match tokio::time::timeout(longest, stream).await {
-            Ok(ended) => ended,
-            Err(_) => Err(Lost::Hung(longest)),
+        let ended = match begin(link, asked, run_id, room).await {
+            Ok((stream, longest)) => {
+                let stream = follow(index, stream, asked, tell);
+                let ended = tokio::time::timeout(longest, stream).await;
+                ended.unwrap_or(Err(Lost::Hung(longest)))
+            }
+            Err(lost) => Err(lost),
         };
         let lost = match ended {
             Err(lost) if lost.is_broken_link() => lost,
             ended => return ended,
         };
-        plan.probes.retain(|probe| !seen.contains(&probe.id));
-        if plan.probes.is_empty() {
+        let left = asked.count().saturating_sub(asked.seen());
+        if left == 0 {
             return Ok(());
         }
-        tracing::info!(%lost, left = plan.probes.len(), "the rest is asked for over a new link");
+        tracing::info!(%lost, left, "the rest is asked for over a new link");
         // What broke first says most.
         first_break = first_break.or(Some(lost));
     }
     first_break.map_or(Ok(()), Err)
 }
 
-async fn stream(
-    index: AgentIndex,
+/// Probes of plans that are being handed out: some 300 bytes each, with what is on its way to the agent. All agents of a hundred
+/// nodes have theirs at once.
+const PROBES_IN_HAND: u32 = 1 << 18;
+
+/// So long an agent that does not take its plan keeps others from having theirs.
+const IN_HAND: Duration = Duration::from_secs(1);
+
+/// Hands over what is left of a plan; what comes back, and how long that may take.
+async fn begin(
     link: &Link,
-    plan: &Plan,
     asked: &Asked,
     run_id: &str,
+    room: &Semaphore,
+) -> Result<(Observations, Duration), Lost> {
+    let weight = u32::try_from(asked.count()).map_or(PROBES_IN_HAND, |count| count.min(PROBES_IN_HAND));
+    // It is never closed.
+    let in_hand = room.acquire_many(weight).await.ok();
+    let Some(plan) = asked.left() else {
+        return Err(Lost::EndedEarly);
+    };
+    let longest = bound::longest(&plan);
+    let mut asking = pin!(link.probe(plan, run_id, PLAN_PATIENCE));
+    let taken = tokio::time::timeout(IN_HAND, &mut asking).await;
+    drop(in_hand);
+    let stream = match taken {
+        Ok(stream) => stream?,
+        Err(_) => asking.await?,
+    };
+    Ok((stream, longest))
+}
+
+async fn follow(
+    index: AgentIndex,
+    mut stream: Observations,
+    asked: &mut Asked,
     tell: &mpsc::Sender<(AgentIndex, Told)>,
-    seen: &mut HashSet<ProbeId>,
 ) -> Result<(), Lost> {
-    let mut stream = link.probe(plan, run_id, PLAN_PATIENCE).await?;
     let mut summed = false;
     while let Some(message) = stream.next().await {
         let message = message.map_err(|status| Lost::broken(&status))?;
@@ -303,7 +325,6 @@ async fn stream(
             .iter()
             .map(|observation| asked.check(observation));
         let observations: Vec<_> = observations.collect::<Result<_, _>>()?;
-        seen.extend(observations.iter().map(|observation| observation.id));
         let _ = tell.send((index, Told::Observed(observations))).await;
         if let Some(summary) = &message.summary {
             let summary = Summary::from_wire(summary).map_err(Breach::from)?;

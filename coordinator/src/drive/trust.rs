@@ -3,9 +3,10 @@
 mod answers;
 
 use mesh_proto::wire::{WireError, v1};
-use mesh_proto::{Failure, Observation, Plan, PlannedProbe, ProbeKind, WAVES};
+use mesh_proto::{AgentIndex, Failure, Observation, Plan, PlannedProbe, ProbeId, ProbeKind, WAVES};
 
 pub(super) use self::answers::Inquired;
+use super::work::Work;
 use crate::link::printable;
 
 /// An agent that broke the rules. Nothing more of it is believed.
@@ -34,42 +35,61 @@ pub(super) enum Breach {
     Unfit(u32),
 }
 
-/// The plan by probe number, to check observations against.
+/// What an agent was asked, to check observations against, and of which probes one came.
 #[derive(Debug)]
 pub(super) struct Asked {
-    probes: Vec<Option<PlannedProbe>>,
+    work: Work,
+    agent: AgentIndex,
+    /// By probe number, a bit each.
+    seen: Vec<u64>,
 }
 
 impl Asked {
-    pub(super) fn of(plan: &Plan) -> Self {
-        // The planner numbers probes from 0 with few gaps, in any order.
-        let numbers = plan
-            .probes
-            .iter()
-            .filter_map(|probe| usize::try_from(probe.id.0).ok());
-        let mut probes = vec![None; numbers.max().map_or(0, |last| last.saturating_add(1))];
-        for probe in &plan.probes {
-            let slot = usize::try_from(probe.id.0)
-                .ok()
-                .and_then(|slot| probes.get_mut(slot));
-            if let Some(slot) = slot {
-                *slot = Some(probe.clone());
-            }
+    pub(super) fn of(work: Work, agent: AgentIndex) -> Self {
+        Self {
+            work,
+            agent,
+            seen: Vec::new(),
         }
-        Self { probes }
     }
 
     /// Parses and checks one observation. One of a probe that is not in the plan passes here: the matrix refuses it.
-    pub(super) fn check(&self, message: &v1::Observation) -> Result<Observation, Breach> {
+    pub(super) fn check(&mut self, message: &v1::Observation) -> Result<Observation, Breach> {
         let observation = Observation::from_wire(message)?;
-        let probe = usize::try_from(observation.id.0)
-            .ok()
-            .and_then(|slot| self.probes.get(slot)?.as_ref());
-        if let Some(probe) = probe {
-            check_counts(probe, &observation)?;
+        if let Some(probe) = self.work.probe(self.agent, observation.id) {
+            check_counts(&probe, &observation)?;
+            let (word, bit) = place(probe.id);
+            if self.seen.len() <= word {
+                self.seen.resize(word + 1, 0);
+            }
+            self.seen[word] |= bit;
         }
         Ok(in_fair_words(observation))
     }
+
+    /// The plan without what was observed.
+    pub(super) fn left(&self) -> Option<Plan> {
+        let mut plan = self.work.plan_of(self.agent)?;
+        plan.probes.retain(|probe| {
+            let (word, bit) = place(probe.id);
+            self.seen.get(word).is_none_or(|seen| seen & bit == 0)
+        });
+        Some(plan)
+    }
+
+    /// How many probes are asked for in all.
+    pub(super) fn count(&self) -> usize {
+        self.work.probes_of(self.agent)
+    }
+
+    /// Of how many an observation came.
+    pub(super) fn seen(&self) -> usize {
+        self.seen.iter().map(|word| word.count_ones() as usize).sum()
+    }
+}
+
+fn place(ProbeId(id): ProbeId) -> (usize, u64) {
+    (id as usize / 64, 1 << (id % 64))
 }
 
 fn check_counts(probe: &PlannedProbe, observation: &Observation) -> Result<(), Breach> {

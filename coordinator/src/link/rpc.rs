@@ -68,12 +68,15 @@ impl Link {
     /// Starts a plan. `patience` bounds the start only; the stream has no end of its own.
     pub(crate) async fn probe(
         &self,
-        plan: &Plan,
+        plan: Plan,
         run_id: &str,
         patience: Duration,
     ) -> Result<Observations, RpcError> {
         let mut client = self.client.clone();
-        call("Probe", patience, client.probe(plan.to_wire(run_id))).await
+        let request = plan.to_wire(run_id);
+        // It may be large, and the agent may take its time.
+        drop(plan);
+        call("Probe", patience, client.probe(request)).await
     }
 
     /// Asks what is wanted in a second look. `patience` bounds the start only; the agent ends the stream in time.

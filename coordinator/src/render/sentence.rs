@@ -3,12 +3,34 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use mesh_proto::{Ground, Report};
+use mesh_proto::{Ground, Report, RotationRecord};
 
 use super::plain::{count, plain};
 
 /// How much was looked at, in the one line that a healthy run has left for it.
 pub(super) fn coverage_in_brief(report: &Report) -> String {
+    let mut sentence = counts(report);
+    if let Some(RotationRecord { peers, of, runs, .. }) = report.coverage.rotation {
+        let _ = write!(
+            sentence,
+            "; {peers} of {of} peers a node, every pair within {runs} such runs"
+        );
+    }
+    sentence
+}
+
+/// How much was looked at.
+pub(super) fn coverage_sentence(report: &Report) -> String {
+    let by_design = if report.coverage.skipped > 0 {
+        " by design"
+    } else {
+        ""
+    };
+    let rotation = report.coverage.rotation.as_ref().map(rotation_sentence);
+    counts(report) + by_design + &rotation.unwrap_or_default()
+}
+
+fn counts(report: &Report) -> String {
     let coverage = report.coverage;
     let mut sentence = format!(
         "{} of {} observed",
@@ -24,14 +46,18 @@ pub(super) fn coverage_in_brief(report: &Report) -> String {
     sentence
 }
 
-/// How much was looked at.
-pub(super) fn coverage_sentence(report: &Report) -> String {
-    let by_design = if report.coverage.skipped > 0 {
-        " by design"
-    } else {
-        ""
-    };
-    coverage_in_brief(report) + by_design
+fn rotation_sentence(rotation: &RotationRecord) -> String {
+    let RotationRecord {
+        peers,
+        of,
+        runs,
+        within_s,
+        next,
+    } = *rotation;
+    let within = span(Duration::from_secs(within_s.into()));
+    format!(
+        "; each node probed {peers} of {of} others: every pair has its turn within {runs} such runs, {within} of probing (the next one: --peers {peers} --turn {next})"
+    )
 }
 
 /// When it was, and how long it took: `1.2 s, 2026-01-01 00:00:00 UTC`.

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use mesh_proto::RotationRecord;
+
 use super::{coverage_in_brief, coverage_sentence, rtt, span, time_sentence};
 use crate::render::samples::{empty, healthy, motley};
 
@@ -13,6 +15,27 @@ fn coverage_tells_what_was_left_out() {
     assert_eq!(
         coverage_in_brief(&motley()),
         "12 of 13 cells observed, 1 unknown, 1 more skipped"
+    );
+}
+
+#[test]
+fn a_look_at_some_pairs_says_when_all_have_had_their_turn() {
+    let mut report = healthy(1);
+    report.coverage.rotation = Some(RotationRecord {
+        peers: 16,
+        of: 4_999,
+        runs: 624,
+        within_s: 37_440,
+        next: 8,
+    });
+    assert_eq!(
+        coverage_sentence(&report),
+        "8 of 8 cells observed; each node probed 16 of 4999 others: every pair has its turn within 624 such runs, 624 min of probing \
+         (the next one: --peers 16 --turn 8)"
+    );
+    assert_eq!(
+        coverage_in_brief(&report),
+        "8 of 8 cells observed; 16 of 4999 peers a node, every pair within 624 such runs"
     );
 }
 

@@ -1,6 +1,6 @@
 //! One case: a cluster and its faults, drawn from a seed, and the matrix that agents would have filled there.
 
-use mesh_core::{Matrix, PlanOptions, Round, RunInfo, Target};
+use mesh_core::{Matrix, Peers, PlanOptions, Round, RunInfo, Target};
 use mesh_proto::{AgentIndex, Ground, Millis, Plane, ProbeKind, Protocol, Starvation, Summary, Tally};
 
 use crate::agent::{Seen, observe, whole};
@@ -21,6 +21,8 @@ pub struct Draw {
     pub faults: (usize, usize),
     /// The share of packets that each wire loses, besides all faults.
     pub loss: f64,
+    /// How many other nodes each node probes; `None` for all.
+    pub peers: Option<usize>,
 }
 
 /// A cluster and its faults.
@@ -33,6 +35,7 @@ pub struct Case {
     /// An agent whose link died half-way.
     lost: Option<AgentIndex>,
     loss: f64,
+    peers: Option<Peers>,
     seed: u64,
 }
 
@@ -104,6 +107,10 @@ impl Case {
             faults,
             lost,
             loss: draw.loss,
+            peers: draw.peers.map(|count| Peers {
+                count,
+                turn: rng.usize(..),
+            }),
             seed,
         }
     }
@@ -119,7 +126,13 @@ impl Case {
         rules.extend(self.conditions());
         let rng = fastrand::Rng::with_seed(self.seed ^ 0x6d65_7368);
         let mut network = Network::new(self.site.clone(), rules, self.loss, rng);
-        let round = Round::plan(self.site.roster(), &PlanOptions::default());
+        let round = Round::plan(
+            self.site.roster(),
+            &PlanOptions {
+                peers: self.peers,
+                ..PlanOptions::default()
+            },
+        );
         let mut matrix = Matrix::new(round.clone());
         let agents = round.roster().agents.len();
         let mut tallies: Vec<Vec<Received>> = vec![Vec::new(); agents];

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mesh_proto::Report;
 use mesh_sim::{Case, Draw, Score};
 
-const USAGE: &str = "mesh-sim [--cases N] [--seed N] [--nodes MIN..MAX] [--faults MIN..MAX] [--loss SHARE] [--case K] [--only FAULT]";
+const USAGE: &str = "mesh-sim [--cases N] [--seed N] [--nodes MIN..MAX] [--faults MIN..MAX] [--loss SHARE] [--peers N] [--case K] [--only FAULT]";
 
 /// What was asked for.
 struct Options {
@@ -40,6 +40,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
         nodes: (10, 1_000),
         faults: (1, 3),
         loss: 0.01,
+        peers: None,
     };
     let mut options = Options {
         draw,
@@ -60,6 +61,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
                 let share = value.parse().ok().filter(|share| (0.0..0.5).contains(share));
                 draw.loss = share.ok_or_else(bad)?;
             }
+            "--peers" => draw.peers = Some(value.parse().map_err(|_| bad())?),
             "--case" => options.case = Some(value.parse().map_err(|_| bad())?),
             "--only" => options.only = Some(value),
             _ => return Err(format!("{word} is no option")),

@@ -7,6 +7,7 @@ fn nothing_is_found_where_nothing_is_broken() {
         nodes: (10, 12),
         faults: (0, 0),
         loss: 0.0,
+        peers: None,
     };
     for number in 0..5 {
         let case = Case::draw(&draw, number);
@@ -26,6 +27,7 @@ fn the_same_seed_gives_the_same_case() {
         nodes: (10, 14),
         faults: (1, 3),
         loss: 0.01,
+        peers: None,
     };
     let findings = || {
         let case = Case::draw(&draw, 5);
@@ -41,6 +43,7 @@ fn faults_are_placed_and_no_culprit_is_false() {
         nodes: (10, 14),
         faults: (1, 3),
         loss: 0.01,
+        peers: None,
     };
     let mut failing = Vec::new();
     for number in 0..60 {

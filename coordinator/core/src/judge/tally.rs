@@ -3,6 +3,7 @@
 use mesh_proto::{AgentIndex, CellState, Coverage};
 
 use super::{Judge, Judged};
+use crate::Round;
 use crate::matrix::{Note, OutcomeId};
 use crate::round::{CellIndex, Target};
 
@@ -41,14 +42,14 @@ impl Judge<'_> {
         let layout = self.matrix.round().layout();
         let seen = self.matrix.seen();
         for (from, source) in layout.sources() {
-            for Note { place, outcome } in seen.notes(source.rank) {
-                let place = *place as usize;
-                let judged = self.of_note(from, source.rank, place, *outcome);
+            for Note { place, outcome } in seen.notes(source.rank).iter() {
+                let place = place as usize;
+                let judged = self.of_note(from, source.rank, place, outcome);
                 let noted = Noted {
                     cell: CellIndex(source.row.start + place),
                     from,
                     place,
-                    outcome: *outcome,
+                    outcome,
                     judged,
                 };
                 if is(noted) {
@@ -66,7 +67,7 @@ impl Judge<'_> {
             return true;
         };
         let tried = round.tried_by(agent);
-        tried + round.skipped_in_row() == source.row.len()
+        tried + round.skipped_by(agent) == round.in_turn_of(agent)
             && self.matrix.seen().observed_in(source.rank) == tried
     }
 
@@ -98,7 +99,7 @@ impl Judge<'_> {
             // How often each outcome was seen says it all.
             let mut times = vec![0_usize; self.alone.len()];
             for rank in 0..layout.taking_part() {
-                for note in self.matrix.seen().notes(rank) {
+                for note in self.matrix.seen().notes(rank).iter() {
                     times[note.outcome.0 as usize] += 1;
                 }
             }
@@ -108,12 +109,15 @@ impl Judge<'_> {
         } else {
             self.each_noted(|noted| count(noted.judged.state, 1));
         }
-        let skipped = layout.taking_part() * round.skipped_in_row();
+        let count = |of: fn(&Round, AgentIndex) -> usize| -> usize {
+            layout.sources().map(|(agent, _)| of(round, agent)).sum()
+        };
+        let skipped = count(Round::skipped_by);
         let known = self.matrix.seen().count() - unknown;
         Tally {
             failed,
             degraded,
-            unknown: layout.cells() - skipped - known,
+            unknown: count(Round::in_turn_of) - skipped - known,
             skipped,
             reachable: known - failed - degraded,
         }
@@ -130,6 +134,7 @@ impl Tally {
             observed: count(observed),
             unknown: count(self.unknown),
             skipped: count(self.skipped),
+            rotation: None,
         }
     }
 }

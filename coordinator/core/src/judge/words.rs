@@ -24,8 +24,9 @@ impl Judge<'_> {
                 Effort::Tried => "nobody tried it".to_owned(),
             },
             Doubt::Unreported => {
-                let lost = matrix.agent(from).and_then(|record| record.lost.clone());
-                lost.unwrap_or_else(|| "the agent did not report it".to_owned())
+                let record = matrix.agent(from);
+                let why = record.and_then(|record| record.lost.clone().or_else(|| record.unasked.clone()));
+                why.unwrap_or_else(|| "the agent did not report it".to_owned())
             }
             Doubt::Untried => {
                 let outcome = matrix.outcome(cell);

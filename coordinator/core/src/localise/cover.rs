@@ -347,7 +347,7 @@ impl Greedy<'_, '_> {
             .iter()
             .any(|cell| self.model.ln_chance_of(*cell) > by_choice(cell));
         let tried = if by_loss {
-            self.model.matrix.round().cell_count()
+            self.model.matrix.round().all_tried()
         } else {
             0
         };

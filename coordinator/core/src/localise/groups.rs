@@ -1,6 +1,6 @@
 //! Sets of nodes that nothing connects to the rest.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::model::Model;
 use crate::NodeIndex;
@@ -14,6 +14,8 @@ pub(super) fn cut_off_groups(model: &Model<'_>) -> Vec<Vec<NodeIndex>> {
     let mut dead: HashMap<(usize, usize), usize> = HashMap::new();
     let mut unknown = vec![0; nodes];
     let mut has_dead = vec![false; nodes];
+    // Pairs of nodes between which something was seen not to come through.
+    let mut seen_dead: BTreeSet<(usize, usize)> = BTreeSet::new();
     for cell in model.ill.iter().chain(&model.unknown) {
         let (Some(NodeIndex(from)), Some(NodeIndex(to))) = model.nodes(*cell) else {
             continue;
@@ -23,7 +25,9 @@ pub(super) fn cut_off_groups(model: &Model<'_>) -> Vec<Vec<NodeIndex>> {
         }
         *dead.entry((from.min(to), from.max(to))).or_default() += 1;
         (has_dead[from], has_dead[to]) = (true, true);
-        if !model.observed(*cell) {
+        if model.observed(*cell) {
+            seen_dead.insert((from.min(to), from.max(to)));
+        } else {
             unknown[from] += 1;
             unknown[to] += 1;
         }
@@ -50,7 +54,12 @@ pub(super) fn cut_off_groups(model: &Model<'_>) -> Vec<Vec<NodeIndex>> {
             group.extend(join);
             next += 1;
         }
-        if group.len() >= 2 && weight(&group) * 2.0 <= watched {
+        // Nodes that are no peers say nothing of each other: what looks cut off was perhaps not looked at.
+        let is_seen = model.matrix.round().rotation().is_none() || {
+            let leaves = |(a, b): &&(usize, usize)| group.contains(a) != group.contains(b);
+            seen_dead.iter().filter(leaves).count() > group.len()
+        };
+        if group.len() >= 2 && is_seen && weight(&group) * 2.0 <= watched {
             group.sort_unstable();
             groups.push(group.into_iter().map(NodeIndex).collect());
         }

@@ -127,7 +127,13 @@ impl<'a> Model<'a> {
     /// How much larger the round is than the model: how many times as many pairs of nodes it has.
     pub(super) fn scale(&self) -> f64 {
         let nodes = |layout: &Layout| layout.here().len().max(1) as f64;
-        (nodes(self.matrix.round().layout()) / nodes(&self.layout)).powi(2)
+        let times = nodes(self.matrix.round().layout()) / nodes(&self.layout);
+        // With a fixed number of peers there are as many pairs as nodes.
+        times.powi(if self.matrix.round().rotation().is_some() {
+            1
+        } else {
+            2
+        })
     }
 
     /// For how many nodes of the round a node of the model stands.
@@ -208,7 +214,7 @@ impl<'a> Model<'a> {
     /// among all cells would be a wonder.
     pub(crate) fn may_be_chance(&self, cell: CellIndex) -> bool {
         #[expect(clippy::cast_precision_loss, reason = "a count of cells, far below 2^52")]
-        let cells = self.matrix.round().cell_count().max(1) as f64;
+        let cells = self.matrix.round().all_tried().max(1) as f64;
         self.ln_chance_of(cell) > (0.01 / cells).ln()
     }
 

@@ -12,11 +12,12 @@ use super::crossing::{crosses, passes};
 use super::family::Scope;
 use super::hypothesis::Hypothesis;
 use super::model::Model;
+use super::survey::SYMPTOMS;
 use super::symptom::{Symptom, of_outcome};
 use crate::NodeIndex;
 use crate::judge::Noted;
 use crate::mixing::QuickMap;
-use crate::round::{Layout, Target};
+use crate::round::{KINDS, Layout, Target};
 use crate::verdict::is_excused;
 
 /// What no place explains outside the sketch.
@@ -57,6 +58,7 @@ pub(super) fn count(model: &Model<'_>, picks: &mut [Pick]) -> Rest {
         named[node.0] = number;
     }
     let mut owners: QuickMap<Alike, Option<usize>> = QuickMap::default();
+    let mut between = Between::new(named.iter().copied().max().unwrap_or(0));
     let mut rest = Rest::default();
     let mut more = vec![(0_usize, false); picks.len()];
     model.judge.each_noted(|noted| {
@@ -70,10 +72,20 @@ pub(super) fn count(model: &Model<'_>, picks: &mut [Pick]) -> Rest {
         {
             return;
         }
-        let alike = alike(whole, &named, noted, target, kind, symptom);
-        let owner = *owners
-            .entry(alike)
-            .or_insert_with(|| owner(model, picks, noted.from, target, kind, symptom));
+        let mut look_up = || {
+            let alike = alike(whole, &named, noted, target, kind, symptom);
+            let owner = || owner(model, picks, noted.from, target, kind, symptom);
+            *owners.entry(alike).or_insert_with(owner)
+        };
+        let owner = match between.of(whole, &named, noted, target, symptom) {
+            Some(Owner::Is(known)) => *known,
+            Some(unknown) => {
+                let found = look_up();
+                *unknown = Owner::Is(found);
+                found
+            }
+            None => look_up(),
+        };
         let is_failed = noted.judged.state == CellState::Failed;
         if let Some(pick) = owner {
             more[pick].0 += 1;
@@ -93,6 +105,60 @@ pub(super) fn count(model: &Model<'_>, picks: &mut [Pick]) -> Rest {
         (pick.more, pick.more_is_red) = (more, red);
     }
     rest
+}
+
+/// Owners of cells between agents on two nodes, by all that makes these alike: most of what is ill, and no hash is needed for it.
+struct Between {
+    /// So many nodes are named; the rest counts as one.
+    names: usize,
+    owners: Vec<Owner>,
+}
+
+/// The pick that explains a cell.
+#[derive(Debug, Clone, Copy)]
+enum Owner {
+    NotLookedUp,
+    /// `None` where no pick does.
+    Is(Option<usize>),
+}
+
+impl Between {
+    /// Where more nodes are named, there is no room to have them side by side.
+    const MOST: u16 = 63;
+
+    fn new(names: u16) -> Self {
+        let names = if names > Self::MOST {
+            0
+        } else {
+            1 + usize::from(names)
+        };
+        Self {
+            names,
+            owners: vec![Owner::NotLookedUp; names * names * 4 * KINDS.len() * SYMPTOMS],
+        }
+    }
+
+    /// Where the owner of cells like this one is kept.
+    fn of(
+        &mut self,
+        whole: &Layout,
+        named: &[u16],
+        noted: Noted,
+        target: Target,
+        symptom: Symptom,
+    ) -> Option<&mut Owner> {
+        let Target::Agent(to) = target else { return None };
+        let (from, to) = (whole.source(noted.from)?, whole.source(to)?);
+        if self.names == 0 || from.node == to.node {
+            return None;
+        }
+        let name = |node: NodeIndex| usize::from(named[node.0]);
+        let nodes = name(from.node) * self.names + name(to.node);
+        let planes = 2 * from.plane as usize + to.plane as usize;
+        let how = (noted.place % KINDS.len()) * SYMPTOMS + symptom as usize;
+        self.owners
+            .get_mut((nodes * 4 + planes) * KINDS.len() * SYMPTOMS + how)
+    }
 }
 
 fn rank(layout: &Layout, from: AgentIndex) -> usize {

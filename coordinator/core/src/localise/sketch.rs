@@ -7,9 +7,9 @@
 use std::collections::BTreeSet;
 
 use super::survey::Survey;
-use crate::NodeIndex;
 use crate::judge::Judge;
 use crate::round::Layout;
+use crate::{NodeIndex, Rotation};
 
 /// Clusters of so many nodes and less are looked at as a whole.
 const WHOLE: usize = 64;
@@ -21,6 +21,10 @@ const STANDING_OUT: usize = 56;
 const ODD: usize = 12;
 /// Nodes that serve: what more of them stand behind is not chosen often.
 const SERVING: usize = 16;
+/// Where each node has few peers: of how many of these nodes the neighbours are looked at, and how many of them before and behind it.
+/// Nodes that do not probe each other say nothing of each other.
+const WITH_NEIGHBOURS: usize = 24;
+const NEIGHBOURS: usize = 6;
 /// Pairs between which something is dead, and those between which more is lost than elsewhere.
 const DEAD_PAIRS: usize = 12;
 const LOSSY_PAIRS: usize = 8;
@@ -76,15 +80,17 @@ impl Sketch {
         nodes.extend(lost.iter().take(LOSSY_PAIRS).flat_map(|(a, b)| [*a, *b]));
         let odd = layout.sources().filter(|(agent, _)| judge.is_odd(*agent));
         nodes.extend(odd.map(|(_, source)| source.node).take(2 * ODD));
-        let rest: Vec<NodeIndex> = layout
-            .here()
-            .iter()
-            .copied()
-            .filter(|node| !nodes.contains(node))
-            .collect();
-        // From everywhere in the list: nodes of one kind often lie together.
-        let step = (rest.len() / USUAL).max(1);
-        let usual: BTreeSet<NodeIndex> = rest.into_iter().step_by(step).take(USUAL).collect();
+        let usual = match judge.matrix.round().rotation() {
+            None => strewn(layout, &nodes),
+            Some(rotation) => {
+                let chosen: Vec<NodeIndex> = nodes.iter().copied().take(WITH_NEIGHBOURS).collect();
+                let neighbours = chosen
+                    .into_iter()
+                    .flat_map(|node| rotation.around(node, NEIGHBOURS));
+                nodes.extend(neighbours);
+                stretch(rotation, &nodes)
+            }
+        };
         nodes.extend(&usual);
         Self { nodes, usual }
     }
@@ -93,6 +99,20 @@ impl Sketch {
     pub(super) fn is_needless(layout: &Layout) -> bool {
         layout.here().len() <= WHOLE
     }
+}
+
+/// Usual nodes from everywhere in the list: those of one kind often lie together.
+fn strewn(layout: &Layout, besides: &BTreeSet<NodeIndex>) -> BTreeSet<NodeIndex> {
+    let here = layout.here().iter().copied();
+    let rest: Vec<NodeIndex> = here.filter(|node| !besides.contains(node)).collect();
+    let step = (rest.len() / USUAL).max(1);
+    rest.into_iter().step_by(step).take(USUAL).collect()
+}
+
+/// Usual nodes that probe each other: neighbours in the ring, with those that stand out passed over.
+fn stretch(rotation: &Rotation, besides: &BTreeSet<NodeIndex>) -> BTreeSet<NodeIndex> {
+    let ring = rotation.ring().iter().copied();
+    ring.filter(|node| !besides.contains(node)).take(USUAL).collect()
 }
 
 #[cfg(test)]

@@ -17,12 +17,11 @@ use crate::round::{KINDS, Target};
 #[derive(Debug)]
 pub(super) struct Survey {
     nodes: usize,
-    /// How many counts each node has.
-    width: usize,
+    /// One count of all nodes lies side by side: a row of cells passes the nodes in order.
     counts: Vec<u32>,
     /// Nodes that something dead lies between which does not lie between the first and most others.
     pub(super) dead_pairs: Vec<(NodeIndex, NodeIndex)>,
-    /// By unordered pair of nodes: datagrams lost, as far as a byte counts.
+    /// By the nodes at both ends, the source first: datagrams lost, as far as a byte counts.
     lost: Vec<u8>,
     /// How many cells are not whole.
     pub(super) ill: usize,
@@ -30,7 +29,7 @@ pub(super) struct Survey {
     pub(super) first: BTreeSet<NodeIndex>,
 }
 
-const SYMPTOMS: usize = 3;
+pub(super) const SYMPTOMS: usize = 3;
 /// From pod or host, to pod or host.
 const PLANES: usize = 4;
 const OUT: usize = 0;
@@ -39,6 +38,8 @@ const IN: usize = 1;
 const BETWEEN: usize = 3 * PLANES * KINDS.len();
 /// The same summed up, then what is asked of loopback, of services, and of NodePorts as client and as entry, by plane.
 const SUMS: usize = 2 + 2 * 4;
+/// How many counts each node has.
+const WIDTH: usize = SYMPTOMS * (BETWEEN + SUMS);
 /// One agent that misses more nodes than so many misses them for a reason of its own; and a node that so many miss is missed
 /// for its own.
 const FEW: usize = 16;
@@ -49,13 +50,11 @@ impl Survey {
     pub(super) fn new(judge: &Judge<'_>) -> Self {
         let layout = judge.matrix.round().layout();
         let nodes = layout.nodes();
-        let width = SYMPTOMS * (BETWEEN + SUMS);
         let mut survey = Self {
             nodes,
-            width,
-            counts: vec![0; nodes * width],
+            counts: vec![0; nodes * WIDTH],
             dead_pairs: Vec::new(),
-            lost: vec![0; nodes * (nodes + 1) / 2],
+            lost: vec![0; nodes * nodes],
             ill: 0,
             first: BTreeSet::new(),
         };
@@ -123,9 +122,9 @@ impl Survey {
                 }
                 if symptom == Symptom::Partial {
                     if matches!(kind, ProbeKind::Icmp | ProbeKind::Udp) {
-                        let pair = Self::pair(here, there);
                         let lost = u8::try_from(outcome.sent - outcome.received).unwrap_or(u8::MAX);
-                        self.lost[pair] = self.lost[pair].saturating_add(lost);
+                        let so_far = &mut self.lost[here.0 * self.nodes + there.0];
+                        *so_far = so_far.saturating_add(lost);
                     }
                 } else {
                     missed.add(there, planes == 3);
@@ -143,13 +142,8 @@ impl Survey {
     }
 
     fn add(&mut self, node: NodeIndex, symptom: Symptom, what: usize) {
-        let at = node.0 * self.width + symptom as usize * (BETWEEN + SUMS) + what;
-        self.counts[at] += 1;
-    }
-
-    fn pair(a: NodeIndex, b: NodeIndex) -> usize {
-        let (low, high) = (a.0.min(b.0), a.0.max(b.0));
-        high * (high + 1) / 2 + low
+        let column = symptom as usize * (BETWEEN + SUMS) + what;
+        self.counts[column * self.nodes + node.0] += 1;
     }
 
     /// Nodes that fare unlike most, those that do it most clearly first; whether what stands out is a loss.
@@ -157,11 +151,8 @@ impl Survey {
         // A handful of nodes that are like the others may be among them.
         let least = (self.nodes as f64).ln() + 4.0;
         let mut clearest: Vec<(f64, bool)> = vec![(0.0, false); self.nodes];
-        let mut column = Vec::with_capacity(self.nodes);
-        for what in 0..self.width {
-            column.clear();
-            column.extend(self.counts.iter().skip(what).step_by(self.width).copied());
-            let Some(usual) = usual(&column) else { continue };
+        for (what, column) in self.counts.chunks_exact(self.nodes.max(1)).enumerate() {
+            let Some(usual) = usual(column) else { continue };
             let is_loss = what / (BETWEEN + SUMS) == Symptom::Partial as usize;
             for (node, count) in column.iter().enumerate() {
                 let surprise = surprise(f64::from(*count), usual);
@@ -182,18 +173,24 @@ impl Survey {
 
     /// Pairs of nodes between which more is lost than chance would have it, those with most first.
     pub(super) fn lossy_pairs(&self, passes: impl Fn(NodeIndex) -> bool) -> Vec<(NodeIndex, NodeIndex)> {
-        let pairs = self.lost.len().max(1) as f64;
+        let pairs = (self.nodes * (self.nodes + 1) / 2).max(1) as f64;
         let all: u64 = self.lost.iter().map(|lost| u64::from(*lost)).sum();
         let usual = (all as f64 / pairs).max(LEAST_USUAL);
         let least = (2..=u8::MAX).find(|lost| surprise(f64::from(*lost), usual) > pairs.ln() + 1.0);
         let Some(least) = least else { return Vec::new() };
         let mut found = Vec::new();
-        let mut row = self.lost.as_slice();
         for high in 0..self.nodes {
-            let (this, rest) = row.split_at(high + 1);
-            row = rest;
-            let lossy = this.iter().enumerate().filter(|(_, lost)| **lost >= least);
-            let named = lossy.map(|(low, lost)| (*lost, NodeIndex(low), NodeIndex(high)));
+            let row = &self.lost[high * self.nodes..][..=high];
+            let both = row.iter().enumerate().map(|(low, there)| {
+                let back = if low == high {
+                    0
+                } else {
+                    self.lost[low * self.nodes + high]
+                };
+                (low, there.saturating_add(back))
+            });
+            let lossy = both.filter(|(_, lost)| *lost >= least);
+            let named = lossy.map(|(low, lost)| (lost, NodeIndex(low), NodeIndex(high)));
             found.extend(named.filter(|(_, a, b)| passes(*a) && passes(*b)));
         }
         found.sort_by_key(|(lost, a, b)| (std::cmp::Reverse(*lost), *a, *b));

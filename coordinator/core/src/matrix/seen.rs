@@ -1,7 +1,7 @@
 //! What was seen of the cells, sparsely.
 //!
 //! A cell that is whole costs two bits: that it was observed, and that nothing else is to be said of it. Of any other one a
-//! note says how it fared: its place in the row and the number of its [`Outcome`], eight bytes. Notes of a row lie in the order of
+//! note says how it fared: its place in the row and the number of its [`Outcome`], four bytes or eight. Notes of a row lie in the order of
 //! its cells, so that all of them can be passed in order and one be found by bisection; what comes in is appended, and put in
 //! order when the agent comes to its end.
 //!
@@ -11,22 +11,15 @@
 use mesh_proto::{Observation, ProbeKind};
 
 use super::bits::Bits;
+use super::notes::{Note, Notes};
 use super::outcome::{NEVER_SLOW, Outcome, OutcomeId, Outcomes};
 use super::quickness::Quickness;
 use crate::round::{CellIndex, Planned};
 
-/// One cell that is not plainly whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Note {
-    /// Its place in the row of its source.
-    pub(crate) place: u32,
-    pub(crate) outcome: OutcomeId,
-}
-
 /// What was seen of one row.
 #[derive(Debug, Clone, Default)]
 struct Row {
-    notes: Vec<Note>,
+    notes: Notes,
     /// So many of them are in order.
     sorted: usize,
     /// How many cells of the row were observed.
@@ -145,8 +138,8 @@ impl Seen {
         if self.noted.remove(cell.0) {
             let row = &mut self.rows[rank];
             row.sort();
-            if let Ok(at) = row.notes.binary_search_by_key(&place, |note| note.place) {
-                let outcome = self.outcomes.get(row.notes[at].outcome);
+            if let Some(at) = row.notes.find(row.sorted, place) {
+                let outcome = self.outcomes.get(row.notes.get(at).outcome);
                 self.failures -= usize::from(self.outcomes.failure(outcome).is_some());
                 row.notes.remove(at);
                 row.sorted -= 1;
@@ -159,7 +152,7 @@ impl Seen {
     pub(crate) fn settle(&mut self, rank: usize) {
         let row = &mut self.rows[rank];
         row.sort();
-        row.notes.shrink_to_fit();
+        row.notes.shrink();
     }
 
     /// Puts all notes in order; those that are cost nothing.
@@ -172,7 +165,7 @@ impl Seen {
     }
 
     /// The notes of a row, which must be in order.
-    pub(crate) fn notes(&self, rank: usize) -> &[Note] {
+    pub(crate) fn notes(&self, rank: usize) -> &Notes {
         let row = &self.rows[rank];
         debug_assert_eq!(
             row.sorted,
@@ -183,7 +176,7 @@ impl Seen {
     }
 
     /// The notes of a row in any order.
-    pub(crate) fn notes_as_they_came(&self, rank: usize) -> &[Note] {
+    pub(crate) fn notes_as_they_came(&self, rank: usize) -> &Notes {
         &self.rows[rank].notes
     }
 
@@ -193,14 +186,11 @@ impl Seen {
             return None;
         }
         let row = &self.rows[rank];
-        let (sorted, rest) = row.notes.split_at(row.sorted);
-        match sorted.binary_search_by_key(&place, |note| note.place) {
-            Ok(at) => Some(sorted[at].outcome),
-            Err(_) => rest
-                .iter()
-                .find(|note| note.place == place)
-                .map(|note| note.outcome),
+        if let Some(at) = row.notes.find(row.sorted, place) {
+            return Some(row.notes.get(at).outcome);
         }
+        let mut rest = row.notes.after(row.sorted);
+        rest.find(|note| note.place == place).map(|note| note.outcome)
     }
 
     /// So many more requests of a cell arrived.
@@ -210,8 +200,9 @@ impl Seen {
         }
         let row = &mut self.rows[rank];
         row.sort();
-        if let Ok(at) = row.notes.binary_search_by_key(&place, |note| note.place) {
-            row.notes[at].outcome = self.outcomes.arrived(row.notes[at].outcome, requests);
+        if let Some(at) = row.notes.find(row.sorted, place) {
+            let outcome = self.outcomes.arrived(row.notes.get(at).outcome, requests);
+            row.notes.set(at, outcome);
         }
     }
 
@@ -223,7 +214,7 @@ impl Seen {
 impl Row {
     fn sort(&mut self) {
         if self.sorted < self.notes.len() {
-            self.notes.sort_unstable_by_key(|note| note.place);
+            self.notes.sort();
             self.sorted = self.notes.len();
         }
     }

@@ -65,7 +65,7 @@ pub(super) fn spread(round: &Round) -> Millis {
         .sources()
         .filter(|(agent, _)| round.is_present(*agent))
     {
-        let others = round.tried.agents - usize::from(round.has_address(agent));
+        let others = round.agents_tried_by(agent, source);
         let mut sent = others as u64 * to_each;
         let mut ask = |target, kind, times: usize| {
             let (flows, packets) = tries(kind, target);
@@ -81,9 +81,10 @@ pub(super) fn spread(round: &Round) -> Millis {
             let (target, kind) = round.layout.asked(source.rank, cell - source.row.start);
             ask(target, kind, 1);
         }
-        for ((service, kind), times) in round.layout.node_ports.iter().zip(&round.tried.node_ports) {
+        for (rank, (service, kind)) in round.layout.node_ports.iter().enumerate() {
             let (service, node) = (*service, NodeIndex(0));
-            ask(Target::NodePort { service, node }, *kind, *times);
+            let times = round.node_ports_tried(source, rank);
+            ask(Target::NodePort { service, node }, *kind, times);
         }
         most_sent = most_sent.max(sent);
     }

@@ -1,8 +1,8 @@
 //! What one agent has to do.
 
-use mesh_proto::{AgentIndex, DnsQuestion, Expect, Pacing, Plan, PlannedProbe, ProbeId};
+use mesh_proto::{AgentIndex, DnsQuestion, Expect, Plan, PlannedProbe, ProbeId};
 
-use super::{CellIndex, Round, Target, load};
+use super::{Round, Target, load};
 
 /// The plan of an agent; `None` for one that is not present. A probe's number is its cell's place in the agent's row.
 pub(super) fn plan(round: &Round, agent: AgentIndex) -> Option<Plan> {
@@ -13,7 +13,7 @@ pub(super) fn plan(round: &Round, agent: AgentIndex) -> Option<Plan> {
             probes: Vec::new(),
         });
     };
-    let places = 0..source.row.len();
+    let places = round.places_in_turn(agent, source).into_iter();
     let probes = places.filter_map(|place| probe(round, agent, source.rank, place));
     let mut probes: Vec<PlannedProbe> = probes.collect();
     // Each agent begins behind itself, so that not all of them fall upon the first node at once.
@@ -21,35 +21,9 @@ pub(super) fn plan(round: &Round, agent: AgentIndex) -> Option<Plan> {
     let begin = probes.len() * row / round.roster.agents.len().max(1);
     probes.rotate_left(begin);
     Some(Plan {
-        pacing: pacing(round),
+        pacing: round.pacing(),
         probes,
     })
-}
-
-/// Those of its probes that ask NodePorts and fill chosen cells.
-pub(super) fn plan_of_node_ports(
-    round: &Round,
-    agent: AgentIndex,
-    chosen: impl Fn(CellIndex) -> bool,
-) -> Option<Plan> {
-    round.roster.agent(agent)?.prepared()?;
-    let source = round.layout.source(agent)?;
-    let cells = round
-        .layout
-        .all_node_ports(source)
-        .filter(|cell| chosen(CellIndex(*cell)));
-    let probes = cells.filter_map(|cell| probe(round, agent, source.rank, cell - source.row.start));
-    Some(Plan {
-        probes: probes.collect(),
-        pacing: pacing(round),
-    })
-}
-
-fn pacing(round: &Round) -> Pacing {
-    Pacing {
-        spread: round.spread,
-        ..round.options.pacing
-    }
 }
 
 pub(super) fn probe(round: &Round, from: AgentIndex, rank: usize, place: usize) -> Option<PlannedProbe> {

@@ -124,3 +124,83 @@ fn from_an_absent_agent_nothing_is_tried_and_the_reason_is_kept() {
         }
     }
 }
+
+/// How many agents at the most try one of an agent's cells at the same step of their plans. Steps are a share of the spread each,
+/// so this, times flows, is the burst that an agent's network gets at the most.
+fn most_at_once(round: &Round) -> usize {
+    let agents = 0..u32::try_from(round.roster().agents.len()).unwrap();
+    let plans: Vec<_> = agents
+        .filter_map(|agent| round.plan_of(AgentIndex(agent)))
+        .collect();
+    let longest = plans.iter().map(|plan| plan.probes.len()).max().unwrap();
+    let met_in = |step: usize| {
+        let mut met = vec![0; round.roster().agents.len()];
+        for probe in plans.iter().filter_map(|plan| plan.probes.get(step)) {
+            if let Expect::Agent(to) = probe.expect {
+                met[to.0 as usize] += 1;
+            }
+        }
+        met.into_iter().max().unwrap_or(0)
+    };
+    (0..longest).map(met_in).max().unwrap()
+}
+
+#[test]
+fn few_agents_meet_at_one_at_the_same_time() {
+    for nodes in [3, 10, 40] {
+        let round = Round::plan(World::healthy(nodes).roster(), &PlanOptions::default());
+        assert!(
+            most_at_once(&round) <= 3,
+            "{nodes} nodes: {}",
+            most_at_once(&round)
+        );
+        let round = with_peers(nodes, 6, 5);
+        assert!(
+            most_at_once(&round) <= 8,
+            "{nodes} nodes: {}",
+            most_at_once(&round)
+        );
+    }
+}
+
+fn with_peers(nodes: usize, count: usize, turn: usize) -> Round {
+    let options = PlanOptions {
+        peers: Some(crate::Peers { count, turn }),
+        ..PlanOptions::default()
+    };
+    Round::plan(World::healthy(nodes).roster(), &options)
+}
+
+#[test]
+fn with_few_peers_each_agent_tries_its_own_node_its_peers_and_all_services() {
+    for (nodes, count) in [(5, 2), (9, 4), (30, 6), (30, 29), (30, 100)] {
+        let round = with_peers(nodes, count, 17);
+        let peers = count.min(nodes - 1);
+        assert_eq!(round.rotation().is_some(), count < nodes - 1);
+        let tried = |cell: &usize| round.effort(CellIndex(*cell)) == Effort::Tried;
+        let all: Vec<usize> = (0..round.cell_count()).filter(tried).collect();
+        let mut planned = Vec::new();
+        for agent in (0..2 * nodes).map(|agent| AgentIndex(u32::try_from(agent).unwrap())) {
+            let plan = round.plan_of(agent).unwrap();
+            let cells = plan
+                .probes
+                .iter()
+                .map(|probe| round.cell_of(agent, probe.id).unwrap());
+            let cells: Vec<CellIndex> = cells.collect();
+            assert_eq!(round.tried_by(agent), cells.len());
+            let to_agents = cells
+                .iter()
+                .filter(|cell| matches!(round.cell(**cell).target, Target::Agent(_)));
+            assert_eq!(
+                to_agents.count(),
+                4 * (2 * peers + 1),
+                "both planes, and the other one here"
+            );
+            assert_eq!(round.in_turn_of(agent), cells.len() + round.skipped_by(agent));
+            planned.extend(cells.into_iter().map(|cell| cell.0));
+        }
+        planned.sort_unstable();
+        assert_eq!(planned, all);
+        assert_eq!(round.all_tried(), all.len());
+    }
+}

@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use mesh_proto::{Failure, FlowTally, Micros, Observation, ProbeId, ProbeKind, Reason, Rtt};
 use proptest::prelude::*;
 
-use super::{Keeps, Seen};
+use super::{Keeps, Note, Notes, Seen};
+use crate::matrix::OutcomeId;
 use crate::round::{CellIndex, Planned};
 
 const ROW: usize = 50;
@@ -105,7 +106,7 @@ proptest! {
         prop_assert_eq!(seen.failures, map.values().filter(|(of, _)| of.failure.is_some()).count());
         for rank in 0..ROWS {
             let notes = seen.notes(rank);
-            prop_assert!(notes.is_sorted_by(|a, b| a.place < b.place));
+            prop_assert!(notes.iter().is_sorted_by(|a, b| a.place < b.place));
             prop_assert_eq!(seen.observed_in(rank), map.keys().filter(|cell| place(**cell).0 == rank).count());
         }
         for cell in 0..ROW * ROWS {
@@ -142,4 +143,36 @@ fn cells_that_fared_alike_share_one_outcome_and_whole_ones_have_none() {
     assert_eq!(seen.outcomes.len(), 1);
     assert_eq!(seen.notes(0).len(), ROW / 2);
     assert_eq!(size_of::<super::Note>(), 8);
+}
+
+#[test]
+fn a_row_whose_numbers_outgrow_two_bytes_keeps_what_it_had() {
+    let mut notes = Notes::default();
+    let note = |place: u32, outcome: u32| Note {
+        place,
+        outcome: OutcomeId(outcome),
+    };
+    let all = [
+        note(7, 3),
+        note(65_535, 65_535),
+        note(2, 1),
+        note(65_536, 0),
+        note(9, 70_000),
+    ];
+    for (number, one) in all.iter().enumerate() {
+        notes.push(*one);
+        assert_eq!(notes.iter().collect::<Vec<_>>(), all[..=number]);
+        assert_eq!(matches!(notes, Notes::Wide(_)), number >= 3);
+    }
+    notes.sort();
+    assert_eq!(
+        (notes.find(5, 9), notes.find(5, 8), notes.find(2, 9)),
+        (Some(2), None, None)
+    );
+    let mut narrow = Notes::default();
+    narrow.push(note(7, 3));
+    narrow.set(0, OutcomeId(65_536));
+    assert_eq!(narrow.get(0), note(7, 65_536));
+    narrow.remove(0);
+    assert_eq!(narrow.len(), 0);
 }
