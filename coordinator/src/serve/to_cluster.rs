@@ -63,8 +63,11 @@ impl ToCluster {
         mut notices: mpsc::Receiver<Notice>,
         metrics: std::sync::Arc<Metrics>,
     ) {
-        let mut is_well = true;
+        let (mut is_well, mut told) = (true, BTreeSet::new());
         while let Some(notice) = notices.recv().await {
+            if !is_to_be_told(&notice, &mut told) {
+                continue;
+            }
             for event in events(&notice, &self.instance) {
                 if self.wanted.pretend {
                     let of = event.node.as_ref().map_or("the cluster", |node| node.as_str());
@@ -181,6 +184,19 @@ fn condition(write: &ConditionWrite) -> NodeCondition {
     }
 }
 
+/// What only quick looks saw has a place that is a first guess, and an Event at a node that is not at fault is worse than a late
+/// one: it waits until a whole look has named it. An end is told of what was told before.
+fn is_to_be_told(notice: &Notice, told: &mut BTreeSet<u64>) -> bool {
+    let id = notice.incident.id;
+    if notice.what == NoticeKind::Closed {
+        return told.remove(&id);
+    }
+    if notice.incident.named {
+        told.insert(id);
+    }
+    notice.incident.named
+}
+
 /// One for each node at fault; one of the whole cluster where no single node is.
 fn events(notice: &Notice, instance: &str) -> Vec<ClusterEvent> {
     let Notice { what, at, incident } = notice;
@@ -272,6 +288,22 @@ mod tests {
         let names = (0..50).map(|number| format!("n{number}").parse().unwrap());
         wide.incident.finding.place.nodes = names.collect();
         assert_eq!(events(&wide, "me").len(), NODES_TOLD);
+    }
+
+    #[test]
+    fn what_is_a_first_guess_is_told_once_it_is_named_and_its_end_only_then() {
+        let mut told = BTreeSet::new();
+        let mut guess = notice(NoticeKind::Opened);
+        guess.incident.named = false;
+        assert!(!is_to_be_told(&guess, &mut told));
+        assert!(
+            !is_to_be_told(&notice(NoticeKind::Closed), &mut told),
+            "nobody knows of it"
+        );
+        assert!(!is_to_be_told(&guess, &mut told));
+        assert!(is_to_be_told(&notice(NoticeKind::Named), &mut told));
+        assert!(is_to_be_told(&notice(NoticeKind::Closed), &mut told));
+        assert!(told.is_empty());
     }
 
     #[test]
