@@ -84,7 +84,8 @@ pub(super) fn kube_proxy_missing(scene: &Scene<'_>) -> Opinion {
             vec!["The addresses behind the services are reachable from there, the services are not.".to_owned()]
         },
         advice: vec![
-            format!("kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy --field-selector spec.nodeName={at}; if one is there: the same with delete instead of get, and without -o wide"),
+            format!("Does kube-proxy run there? kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy --field-selector spec.nodeName={at}"),
+            format!("Restart it: kubectl -n kube-system delete pod -l k8s-app=kube-proxy --field-selector spec.nodeName={at}"),
             "On the node: iptables-save | grep -c KUBE-SVC; nft list table ip kube-proxy; ipvsadm -Ln".to_owned(),
         ],
         place: Where { direction: None, ..scene.place.clone() },
