@@ -164,3 +164,19 @@ impl Asked {
 fn endpoint(cluster: &Cluster, number: usize) -> Option<&Backend> {
     cluster.dns.as_ref()?.endpoints.get(number)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Asked;
+    use crate::world::World;
+
+    #[test]
+    fn who_has_no_dns_endpoint_is_told_to_look_at_its_deployment_first_and_all_that_is_known_is_filled_in() {
+        let mut cluster = World::healthy(3).roster().cluster;
+        assert!(!Asked::Dns.advice(&cluster)[0].contains("scale"));
+        cluster.dns.as_mut().unwrap().endpoints.clear();
+        assert!(Asked::Dns.advice(&cluster)[0].contains("scale deploy"));
+        assert!(Asked::Api.advice(&cluster)[0].contains("https://10.0.3.1:6443/livez"));
+        assert!(Asked::NodePort(0).advice(&cluster)[0].contains("grep -E '30080'"));
+    }
+}
