@@ -175,7 +175,7 @@ mod tests {
         let mut cluster = World::healthy(3).roster().cluster;
         assert!(!Asked::Dns.advice(&cluster)[0].contains("scale"));
         cluster.dns.as_mut().unwrap().endpoints.clear();
-        assert!(Asked::Dns.advice(&cluster)[0].contains("scale deploy"));
+        assert!(Asked::Dns.advice(&cluster)[1].contains("scale deploy"));
         assert!(Asked::Api.advice(&cluster)[0].contains("https://10.0.3.1:6443/livez"));
         assert!(Asked::NodePort(0).advice(&cluster)[0].contains("grep -E '30080'"));
     }
