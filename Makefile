@@ -11,8 +11,9 @@ LAB_NODES ?= 3
 LAB_TOOLS := ip:iproute2 nft:nftables iptables-restore:iptables cc:gcc
 TEST_TOOLS := $(LAB_TOOLS) dnsmasq:dnsmasq-base socat:socat openssl:openssl python3:python3
 BENCH_TOOLS := fping:fping ping:iputils-ping tcpdump:tcpdump
+BROWSER_TOOLS := $(LAB_TOOLS) chromium:chromium python3:python3
 
-.PHONY: lab test e2e lint build release static bench tools-lab tools-test tools-bench docs
+.PHONY: lab test browser e2e lint build release static bench tools-lab tools-test tools-browser tools-bench docs
 
 ## Raise a lab, run the mesh over it, show the matrix, take it down.
 lab: tools-lab release
@@ -22,6 +23,10 @@ lab: tools-lab release
 test: tools-test lint build
 	$(CARGO) test --workspace --locked
 	tests/run-as-ordinary-user $(TARGET_DIR)/debug/mesh
+
+## The live page of `mesh serve` in a real browser.
+browser: tools-browser build
+	tests/e2e/browser/run $(TARGET_DIR)/debug/mesh
 
 ## Scenarios on the cluster of the current kubeconfig, whose nodes must have (or be able to pull) the image. E2E_FLAGS may name
 ## the tool that made a throw-away cluster (--cluster TOOL): then the image is loaded, and faults are raised as well.
@@ -56,6 +61,9 @@ bench: tools-bench release static
 
 tools-lab:
 	@deploy/install-tools $(LAB_TOOLS)
+
+tools-browser:
+	@deploy/install-tools $(BROWSER_TOOLS)
 
 tools-bench:
 	@deploy/install-tools $(TEST_TOOLS) $(BENCH_TOOLS)

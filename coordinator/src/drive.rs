@@ -202,9 +202,11 @@ async fn look_closer(
     clock: &mut RunClock,
     progress: &Progress,
 ) {
+    let mut may_have_changed = false;
     if clock.was_cut().is_none() {
         let questions = inquire::whom_to_ask(matrix, links, secret, progress);
         let again = fresh.at_all(matrix);
+        may_have_changed = again.is_some();
         let mut of_questions = clock.clone();
         let (answered, ()) = tokio::join!(inquire::ask_all(questions, &mut of_questions), async {
             if let Some(again) = again {
@@ -217,8 +219,8 @@ async fn look_closer(
             matrix.answered(agent, answers);
         }
     }
-    // What came to light only now.
-    if clock.was_cut().is_none() {
+    // What came to light only by the last look at services.
+    if may_have_changed && clock.was_cut().is_none() {
         let questions = inquire::whom_to_ask(matrix, links, secret, progress);
         for (agent, answers) in inquire::ask_all(questions, clock).await {
             matrix.answered(agent, answers);

@@ -257,6 +257,45 @@ fn faults_between_nodes_are_at_the_node_or_the_pair() {
 }
 
 #[test]
+fn who_bans_another_node_is_named_with_the_rule_and_how_to_delete_it() {
+    for (flags, spec, removal) in [
+        (
+            "--nodes 4",
+            "one-way-loss:from=node-3,to=node-1,how=ban",
+            "iptables -D INPUT 1",
+        ),
+        (
+            "--nodes 3 --services iptables-legacy",
+            "one-way-loss:how=ban,action=reject",
+            "iptables-legacy -D INPUT 1",
+        ),
+        (
+            "--nodes 3 --ip-family ipv6 --encapsulation none",
+            "one-way-loss:how=ban",
+            "ip6tables -D INPUT 3",
+        ),
+    ] {
+        let (code, report) = run(flags, &[spec.to_owned()]);
+        let found = findings(&report);
+        assert_eq!((code, found.len()), (Some(1), 1), "{flags} {spec}: {found:#?}");
+        let finding = &found[0];
+        assert_eq!(
+            (&finding["cause"], &finding["confidence"]),
+            (&json!("one-way-loss"), &json!("certain")),
+            "{finding:#}"
+        );
+        let to = if spec.contains("to=node-1") {
+            "node-1"
+        } else {
+            "node-2"
+        };
+        assert_eq!(finding["where"]["nodes"], json!([to]), "{finding:#}");
+        let advice = finding["advice"][0].as_str().unwrap();
+        assert!(advice.contains(removal), "{advice}");
+    }
+}
+
+#[test]
 fn faults_of_protocols_and_services_have_their_names() {
     for spec in [
         "protocol-filtered",

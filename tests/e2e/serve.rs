@@ -209,12 +209,17 @@ fn a_server_opens_names_and_closes_an_incident_and_remembers_it_after_kill_dash_
     assert_eq!((code, &said["open"]), (1, &false.into()), "{said}");
     lab.forwarding(true);
     server.wait_for_open(0);
-    let [incident] = server.get("/api/v1/incidents")["incidents"]
-        .as_array()
-        .unwrap()
-        .clone()
-        .try_into()
-        .unwrap();
+    // The history is written beside the looks: a look or two later it has what was told.
+    let looks = server.connect("/events").lines().map_while(Result::ok);
+    let incidents = looks.filter(|line| line.starts_with("data:")).map(|_| {
+        let told = server.get("/api/v1/incidents");
+        let told: [Value; 1] = told["incidents"].as_array().unwrap().clone().try_into().unwrap();
+        let [incident] = told;
+        incident
+    });
+    let mut incidents = incidents.filter(|incident| incident["state"] == "closed");
+    let incident = incidents.next().unwrap();
+    drop(incidents);
     assert_eq!(
         incident["finding"]["where"]["nodes"],
         serde_json::json!(["node-2"]),
@@ -239,4 +244,30 @@ fn a_server_opens_names_and_closes_an_incident_and_remembers_it_after_kill_dash_
         serde_json::from_slice::<Value>(&at.stdout).unwrap()["schema"],
         "mesh.report/v1"
     );
+}
+
+#[test]
+fn flags_that_contradict_each_other_are_refused_before_anything_is_done() {
+    let local = ["serve", "--listen", "127.0.0.1:0"];
+    let table: &[(&[&str], &str)] = &[
+        (&["--dry-run"], "--dry-run is for `mesh run`"),
+        (&["--leader-elect"], "--namespace"),
+        (
+            &["--inventory", "x", "--namespace", "n", "--leader-elect"],
+            "--leader-elect",
+        ),
+        (&["--inventory", "x", "--node-conditions"], "--node-conditions"),
+        (&["--webhook", "ftp://x/secret"], "neither http:// nor https://"),
+        (&["--webhook", "https://x/"], "--webhook-ca"),
+        (
+            &["--webhook", "https://x/", "--webhook-ca", "/dev/null"],
+            "no certificate",
+        ),
+    ];
+    for (flags, words) in table {
+        let refused = run(&[&local, *flags].concat());
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{flags:?}: {said}");
+        assert!(said.contains(words), "{flags:?}: {said}");
+    }
 }

@@ -2,10 +2,13 @@
 //! type next. What no signature fits is `unknown`: a wrong culprit is worse than none.
 
 mod asked;
+mod banned;
+mod cni;
 mod differences;
 mod direction;
 mod down;
 mod evidence;
+mod filtered;
 mod forwarding;
 mod icmp_error;
 mod kernel;
@@ -13,6 +16,7 @@ mod legs;
 mod local;
 mod loopback;
 mod loss;
+mod meetings;
 mod merge;
 mod mtu;
 mod neighbours;
@@ -69,11 +73,16 @@ pub(crate) fn diagnose(model: &Model<'_>, found: &[Pick], rest: &Rest) -> Locate
     let mut picks = found.to_vec();
     let slow = resent::slow_endpoints(model, &mut picks);
     let stale = stale_rules::named(model, &mut picks);
+    let banned = banned::named(model, &mut picks);
+    let filtered = filtered::named(model, &mut picks);
     let drafts: Vec<Draft> = picks
         .iter()
+        .filter(|pick| !pick.explains.is_empty())
         .flat_map(|pick| name(model, pick))
         .chain(slow)
         .chain(stale)
+        .chain(banned)
+        .chain(filtered)
         .collect();
     let mut drafts = starved::doubt(model, merge::merge(model, drafts));
     // What a place explains outside the model goes to the finding that has its cells.

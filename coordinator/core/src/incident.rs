@@ -120,7 +120,7 @@ impl Closing {
 pub enum IncidentChange {
     /// A second look confirmed it.
     Opened(Incident),
-    /// Cause or place are known better now.
+    /// Cause or place are known better now, or a whole look has named them for the first time.
     Renamed(Incident),
     /// It is over.
     Closed(Incident),
@@ -383,6 +383,8 @@ impl Incidents {
                 || incident.finding.confidence != finding.confidence;
             incident.finding = finding.clone();
         }
+        // Until then whoever tells others had better wait.
+        renamed |= depth == Depth::Full && !incident.is_known;
         incident.is_known |= depth == Depth::Full;
         if is_open {
             return renamed.then(|| IncidentChange::Renamed(incident.clone()));

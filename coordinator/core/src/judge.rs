@@ -47,6 +47,8 @@ pub(crate) enum Doubt {
     Left,
     /// This agent stands behind the service, and takes no part.
     Behind(AgentIndex),
+    /// This agent and all others of the node that is asked take no part, and the service was made for the run.
+    LateRules(AgentIndex),
     /// This agent is the target, and takes no part.
     NobodyThere(AgentIndex),
 }
@@ -96,6 +98,8 @@ pub(crate) struct Judge<'a> {
     starved: Vec<bool>,
     /// By agent: it is not there, and its node is not down.
     missing: Vec<bool>,
+    /// By agent: it is missing, and its node's own address answers echo requests of others.
+    pinged: Vec<bool>,
     /// By agent: something about a cell from or to it must be looked at more closely than how it fared.
     odd: Vec<bool>,
     /// By NodePort service: an agent behind it that takes no part.
@@ -119,6 +123,7 @@ impl<'a> Judge<'a> {
                 .map(|(agent, _)| starved(matrix, agent))
                 .collect(),
             missing: vec![false; roster.agents.len()],
+            pinged: Vec::new(),
             odd: Vec::new(),
             missing_behind: Vec::new(),
             limits: ProbeKind::ALL.iter().map(|kind| limit(matrix, *kind)).collect(),
@@ -138,6 +143,10 @@ impl<'a> Judge<'a> {
         judge.missing = roster
             .indexed()
             .map(|(index, agent)| !matrix.stands(index) && !judge.down.contains(&agent.key.node))
+            .collect();
+        judge.pinged = roster
+            .indexed()
+            .map(|(index, _)| judge.missing[index.0 as usize] && absent::is_pinged(&judge, index))
             .collect();
         judge.missing_behind = (0..roster.cluster.node_ports.len())
             .map(|service| absent::missing_backend(&judge, service))
@@ -198,7 +207,7 @@ impl<'a> Judge<'a> {
     pub(crate) fn of_outcome(&self, from: AgentIndex, target: Target, id: OutcomeId) -> Judged {
         let outcome = self.matrix.seen().outcome(id);
         let judged = self.before_absence(from, target, outcome);
-        absent::settled(self, from, target, judged)
+        absent::settled(self, from, target, outcome.kind, judged)
     }
 
     /// The same, but for the rule of agents that are not there.
@@ -223,8 +232,11 @@ impl<'a> Judge<'a> {
         match target {
             Target::Agent(to) => !is_odd(from) && !is_odd(to),
             Target::Loopback => !is_odd(from),
-            Target::NodePort { service, .. } => {
-                !is_odd(from) && self.missing_behind[service].is_none() && !self.matrix.has_any_left()
+            Target::NodePort { service, node } => {
+                !is_odd(from)
+                    && self.missing_behind[service].is_none()
+                    && absent::late_rules(self, service, node).is_none()
+                    && !self.matrix.has_any_left()
             }
             Target::Api | Target::Dns { .. } | Target::DnsEndpoint(_) => {
                 !is_odd(from) && !self.matrix.has_any_left()

@@ -3,6 +3,7 @@
 //! wherever a rule tests what is not known here.
 
 mod packet;
+mod removal;
 mod translations;
 
 use mesh_proto::{Action, Backend, Chain, Hook, Netfilter, Rule, Table, TableFamily};
@@ -11,7 +12,7 @@ use self::packet::{Holds, holds};
 pub(crate) use self::packet::{IpProtocol, Packet};
 pub(crate) use self::translations::{met, translations};
 
-/// What stops a packet.
+/// What stops a packet, or does something else with it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stop<'a> {
     pub(crate) table: &'a Table,
@@ -185,6 +186,12 @@ impl Stop<'_> {
                 )
             }
         }
+    }
+
+    /// Whether it is the same rule, or the policy of the same chain.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let place = |stop: &Self| stop.rule.map(|(place, _)| place);
+        std::ptr::eq(self.chain, other.chain) && place(self) == place(other)
     }
 
     /// Whether it says so to the sender.

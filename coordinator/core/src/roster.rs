@@ -23,6 +23,21 @@ pub struct RosterNode {
     pub name: NodeName,
     /// Its failure zone, where known.
     pub zone: Option<String>,
+    /// What the cluster says of it.
+    pub readiness: Readiness,
+}
+
+/// What a cluster's control plane says of a node. It believes a node that fell silent for a while (40 s by default,
+/// `--node-monitor-grace-period` of kube-controller-manager).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Readiness {
+    /// Nobody keeps watch over it.
+    #[default]
+    NotWatched,
+    /// Its kubelet reports that it is ready, or did so a moment ago.
+    Ready,
+    /// It is not, or has not been heard of, with the reason in words.
+    NotReady(String),
 }
 
 /// An agent, present or not.

@@ -17,7 +17,7 @@ pub(crate) use self::lossy::Lossy;
 use self::lossy::{Hop, Seen, Way};
 use crate::{
     Api, Backend, Cluster, Dns, Matrix, NodeIndex, NodePortService, Overlay, Peers, PlanOptions, PlannedCell,
-    Presence, Roster, RosterAgent, RosterNode, Round, RunInfo, Target,
+    Presence, Readiness, Roster, RosterAgent, RosterNode, Round, RunInfo, Target,
 };
 
 /// What becomes of a service, asked by the agents of a node.
@@ -72,6 +72,10 @@ impl Trip {
 pub(crate) struct World {
     pub(crate) names: Vec<String>,
     pub(crate) absent: Vec<usize>,
+    /// The NodePorts were made for the run.
+    pub(crate) fresh: bool,
+    /// What the cluster says of some of them.
+    pub(crate) readiness: Vec<(usize, Readiness)>,
     /// The nodes that the NodePorts' backends stand on.
     pub(crate) backends: Vec<usize>,
     /// What becomes of a trip between agents, or of a leg of a service's way.
@@ -98,6 +102,8 @@ impl World {
                 .map(|n| format!("ip-10-0-3-{}.ec2.internal", 7 * n + 11))
                 .collect(),
             absent: Vec::new(),
+            fresh: false,
+            readiness: Vec::new(),
             backends: vec![1.min(nodes - 1)],
             fate: Box::new(|_| Fate::Passes),
             service: Box::new(|_, _| None),
@@ -126,6 +132,7 @@ impl World {
             roster.nodes.push(RosterNode {
                 name: name.parse().unwrap(),
                 zone: None,
+                readiness: self.readiness(number),
             });
             for plane in [Plane::Pod, Plane::Host] {
                 let key = AgentKey {
@@ -158,13 +165,18 @@ impl World {
         roster
     }
 
+    fn readiness(&self, node: usize) -> Readiness {
+        let said = self.readiness.iter().find(|(of, _)| *of == node);
+        said.map(|(_, readiness)| readiness.clone()).unwrap_or_default()
+    }
+
     fn cluster(&self) -> Cluster {
         let backend = |node: usize, host: u8| Backend {
             address: address(node, Plane::Pod, host),
             node: self.names[node].parse().unwrap(),
         };
         let node_port = |protocol, policy, port| NodePortService {
-            fresh: false,
+            fresh: self.fresh,
             port: Port(port),
             protocol,
             policy,

@@ -15,6 +15,7 @@ mod slices;
 pub use self::api::FoundApi;
 pub use self::dns::FoundDns;
 pub use self::error::DiscoverError;
+pub(crate) use self::nodes::read as read_node;
 pub use self::nodes::{FoundNode, NodeTaint, TaintEffect};
 pub use self::overlay::FoundOverlay;
 

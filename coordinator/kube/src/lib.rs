@@ -10,12 +10,15 @@ mod connect;
 mod deploy;
 pub mod discover;
 mod forward;
+mod members;
 mod nodes;
 mod objects;
 mod raise;
 mod rights;
+mod seat;
 pub mod standing;
 mod taken_ports;
+mod tell;
 
 pub use self::alive::{Alive, AliveError};
 pub use self::api_error::ApiError;
@@ -23,8 +26,14 @@ pub use self::cleanup::{Cleaned, CleanupError, clean_up, clean_up_in_passing, re
 pub use self::connect::{ConnectError, ConnectOptions, Kube, Requests};
 pub use self::deploy::{DeployError, Deployed, NodePorts, deploy};
 pub use self::forward::{ForwardError, forward};
+pub use self::members::Members;
 pub use self::nodes::nodes;
 pub use self::objects::{Blueprint, HostFacts, Keys, LINK_SERVER_NAME, RunId, Toleration, manifests};
 pub use self::raise::{News, RaiseOptions, Raised, raise};
-pub use self::rights::{Missing, RIGHTS, Right, RightsError, check_rights, cluster_roles};
+pub use self::rights::{Missing, RIGHTS, Right, RightsError, check_rights, cluster_roles, serve_roles};
+pub use self::seat::{SeatError, SeatLease, SeatState, SeatTaken};
 pub use self::taken_ports::taken_ports;
+pub use self::tell::{
+    CONDITION, ClusterEvent, NodeCondition, STARTUP_TAINT, TellError, remove_startup_taint, write_condition,
+    write_event,
+};

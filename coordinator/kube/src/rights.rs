@@ -2,6 +2,7 @@
 //! written from them, and a test compares.
 
 mod cluster_roles;
+mod serve_roles;
 
 use futures_util::future::try_join_all;
 use k8s_openapi::api::authorization::v1::{
@@ -11,6 +12,7 @@ use k8s_openapi::api::authorization::v1::{
 use kube::api::{Api, PostParams};
 
 pub use self::cluster_roles::cluster_roles;
+pub use self::serve_roles::serve_roles;
 use crate::{ApiError, Kube};
 
 /// One kind of object, what is done to it, and where.

@@ -96,7 +96,10 @@ fn words(status: &StatusRecord, width: usize) -> String {
     wrap(&mut text, "", &sentence, width);
     let rest = text.strip_prefix(word).unwrap_or(&text);
     let mut out = format!("{}{rest}", word.style(style));
-    for words in [&status.doubt, &status.roster].into_iter().flatten() {
+    for words in [&status.doubt, &status.roster, &status.lead]
+        .into_iter()
+        .flatten()
+    {
         wrap(&mut out, "Note: ", words, width);
     }
     for note in &status.excused {

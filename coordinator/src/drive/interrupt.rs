@@ -46,6 +46,11 @@ impl Interrupt {
         }
     }
 
+    /// One that somebody else tells of: it came when this is true.
+    pub(crate) fn of(came: watch::Receiver<bool>) -> Self {
+        Self { came }
+    }
+
     /// For tests: a signal by hand.
     #[cfg(test)]
     pub(crate) fn by_hand() -> (watch::Sender<bool>, Self) {

@@ -61,6 +61,7 @@ impl Scene {
             scene.raised.nodes.push(RosterNode {
                 name: name.parse().unwrap(),
                 zone: None,
+                readiness: mesh_core::Readiness::NotWatched,
             });
             scene.raised.agents.push(RaisedAgent {
                 key: key(&name),

@@ -33,6 +33,7 @@ pub(crate) fn raise(inventory: Inventory, has_tls: bool) -> Result<Raised, Needs
         .map(|name| RosterNode {
             name: name.clone(),
             zone: None,
+            readiness: mesh_core::Readiness::NotWatched,
         })
         .collect();
     let agents = inventory.agents.into_iter().map(|agent| RaisedAgent {

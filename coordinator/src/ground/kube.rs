@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use mesh_kube::discover::{Discovery, discover};
 use mesh_kube::standing::AgentState;
 use mesh_kube::{
-    Alive, Blueprint, CleanupError, HostFacts, Keys, Kube, News, NodePorts, RaiseOptions, RunId, Toleration,
-    check_rights, deploy, manifests, raise, remove, taken_ports,
+    Alive, Blueprint, CleanupError, HostFacts, Keys, Kube, Members, News, NodePorts, RaiseOptions, RunId,
+    Toleration, check_rights, deploy, manifests, raise, remove, taken_ports,
 };
 use mesh_proto::{AgentKey, Ground as Kind, NodeName, Plane, Port};
 
@@ -283,9 +283,32 @@ impl Ground {
                 node.cordoned
                     .then(|| "it is cordoned: nothing new is scheduled there".to_owned())
             };
-            Some((node.name.clone(), node.not_ready.clone().or_else(cordoned)?))
+            let leaving = node.leaving.clone();
+            let why = leaving.or_else(|| node.not_ready.clone()).or_else(cordoned)?;
+            Some((node.name.clone(), why))
         };
         self.discovery.nodes.iter().filter_map(why).collect()
+    }
+
+    /// Nodes that have the taint which is taken off once they are reachable.
+    pub(crate) fn with_startup_taint(&self) -> BTreeSet<NodeName> {
+        let has = |node: &&mesh_kube::discover::FoundNode| {
+            node.taints
+                .iter()
+                .any(|taint| taint.key == mesh_kube::STARTUP_TAINT)
+        };
+        let nodes = self.discovery.nodes.iter().filter(has);
+        nodes.map(|node| node.name.clone()).collect()
+    }
+
+    /// Watches who takes part; needs agents that were raised.
+    pub(crate) fn watch_members(&self) -> Members {
+        Members::watch(&self.kube, &self.blueprint)
+    }
+
+    /// The namespace of the agents.
+    pub(crate) fn namespace(&self) -> String {
+        self.blueprint.namespace()
     }
 
     fn raised(

@@ -21,6 +21,7 @@ pub(crate) fn raised(lab: &Lab) -> Raised {
             .map(|node| RosterNode {
                 name: node.name.clone(),
                 zone: None,
+                readiness: mesh_core::Readiness::NotWatched,
             })
             .collect(),
         agents: lab

@@ -160,7 +160,7 @@ impl History {
         {
             orphan.state = IncidentStateRecord::Closed;
             orphan.closed = Some(orphan.seen);
-            orphan.why_closed = Some("mesh serve ended while it was open".to_owned());
+            orphan.why_closed = Some("mesh serve ended, or let another lead, while it was open".to_owned());
             self.put_incident(&orphan)?;
             count += 1;
         }

@@ -5,9 +5,12 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use jiff::Timestamp;
+use mesh_core::IncidentId;
 use mesh_proto::Report;
+use tokio::sync::oneshot;
 
 use super::{History, HistoryBounds, StoreError};
+use crate::failure::Failure;
 use crate::serve::{IncidentRecord, Metrics, MinuteKey, MinuteRow};
 
 /// What there is to write.
@@ -16,7 +19,13 @@ enum Entry {
     Incident(Box<IncidentRecord>),
     Minute(i64, Vec<(MinuteKey, MinuteRow)>),
     Report(Timestamp, Arc<Report>),
+    Watch(oneshot::Sender<Result<u64, StoreError>>),
 }
+
+/// The history takes nothing any more, or too much waits for it.
+#[derive(Debug, thiserror::Error)]
+#[error("the history does not answer")]
+pub(crate) struct Busy;
 
 /// Hands entries to the thread. Dropping it writes what is left, and waits for that.
 #[derive(Debug)]
@@ -60,14 +69,27 @@ impl HistoryWriter {
         self.put(Entry::Report(at, report));
     }
 
+    /// A watch begins: what an earlier one, of this process or another, left open is closed, behind all that it wrote. What
+    /// the first new incident is called.
+    pub(crate) async fn begin_watch(&self) -> Result<IncidentId, Failure> {
+        let (tell, told) = oneshot::channel();
+        if !self.try_put(Entry::Watch(tell)) {
+            return Err(Failure::could_not_run(Busy));
+        }
+        let first = told.await.map_err(|_| Failure::could_not_run(Busy))?;
+        first.map(IncidentId).map_err(Failure::could_not_run)
+    }
+
     fn put(&self, entry: Entry) {
-        let taken = self
-            .entries
-            .as_ref()
-            .is_some_and(|entries| entries.try_send(entry).is_ok());
-        if !taken {
+        if !self.try_put(entry) {
             self.metrics.history_lost();
         }
+    }
+
+    fn try_put(&self, entry: Entry) -> bool {
+        self.entries
+            .as_ref()
+            .is_some_and(|entries| entries.try_send(entry).is_ok())
     }
 }
 
@@ -108,10 +130,23 @@ fn write(
     match entry {
         Entry::Incident(incident) => history.put_incident(&incident),
         Entry::Report(at, report) => history.put_report(at, &report),
+        Entry::Watch(tell) => {
+            // Whoever asked may have ended meanwhile.
+            let _ = tell.send(begin_watch(history));
+            Ok(())
+        }
         Entry::Minute(minute, rows) => {
             history.put_minute(minute, &rows)?;
             metrics.history_holds(history.make_room(bounds, Timestamp::now())?);
             Ok(())
         }
     }
+}
+
+fn begin_watch(history: &History) -> Result<u64, StoreError> {
+    let orphans = history.close_orphans()?;
+    if orphans > 0 {
+        tracing::info!(orphans, "incidents that nobody watched any more are closed");
+    }
+    history.next_incident()
 }

@@ -3,10 +3,10 @@
 mod blocks;
 mod spot;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use mesh_proto::{Cell, NodeName, Plane, PlaneState, Report, TargetKind};
+use mesh_proto::{Cell, CellState, NodeName, Plane, PlaneState, Report, TargetKind, TrafficPolicy};
 
 pub(super) use self::blocks::{Blocks, Group, Line};
 use self::spot::Spot;
@@ -62,6 +62,10 @@ pub(super) struct Grid<'a> {
     agents: BTreeSet<Row>,
     /// The report lists only cells that are not reachable.
     sparse: bool,
+    /// The nodes that DNS endpoints stand on, by the endpoint's number, as far as the report lists their cells.
+    pub(super) dns_endpoints: BTreeMap<usize, usize>,
+    /// The nodes with endpoints behind the NodePorts, as far as the policy Local tells.
+    pub(super) node_port_endpoints: BTreeSet<usize>,
 }
 
 impl<'a> Grid<'a> {
@@ -85,12 +89,24 @@ impl<'a> Grid<'a> {
         let sparse = report.cells.len() < planned;
         let services = Services::of(&report.cells);
         let mut spots: HashMap<(Row, Column), Spot> = HashMap::new();
+        let mut dns_endpoints = BTreeMap::new();
+        let mut node_port_endpoints = BTreeSet::new();
         for cell in &report.cells {
             let row = Row {
                 node: number[&cell.from.node],
                 plane: cell.from.plane,
             };
             let column = services.column(cell, |name| number[name]);
+            let on = cell.to.node.as_ref().map(|name| number[name]);
+            match (column, on) {
+                (Column::DnsEndpoint(endpoint), Some(node)) => _ = dns_endpoints.insert(endpoint, node),
+                (Column::Node(_, OnNode::NodePort), Some(node))
+                    if cell.to.policy == Some(TrafficPolicy::Local) && cell.state != CellState::Skipped =>
+                {
+                    node_port_endpoints.insert(node);
+                }
+                _ => {}
+            }
             let alone = sparse && spot::usually_several(cell.to.kind);
             spots
                 .entry((row, column))
@@ -118,6 +134,8 @@ impl<'a> Grid<'a> {
             spots,
             agents,
             sparse,
+            dns_endpoints,
+            node_port_endpoints,
         }
     }
 

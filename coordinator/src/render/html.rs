@@ -7,11 +7,12 @@ use std::fmt::{Display, Write};
 
 use mesh_proto::{Cell, CellState, Finding, Node, Plane, PlaneRecord, Report, Severity, Verdict};
 
+use super::advice::Advice;
 use super::grid::Grid;
 use super::headline::Headline;
 use super::markup::escape;
 use super::place::{place, source, target, why};
-use super::plain::{count, is_command};
+use super::plain::count;
 use super::reason::readable;
 use super::sentence::{coverage_sentence, rtt, run_sentence, time_sentence};
 use super::wide::is_not_well;
@@ -37,13 +38,13 @@ pub(super) fn html(report: &Report) -> String {
         escape(&Headline::of(report).lead()),
         escape(&report.run.id)
     );
-    html_body(&mut out, report);
+    html_body(&mut out, report, "");
     out.push_str("</body>\n</html>\n");
     out
 }
 
-/// What the page shows of a report: its header, the parts and the footer.
-pub(crate) fn html_body(out: &mut String, report: &Report) {
+/// What the page shows of a report: its header, the parts and the footer; other parts may stand before its own.
+pub(crate) fn html_body(out: &mut String, report: &Report, first_parts: &str) {
     let grid = Grid::new(report);
     let headline = Headline::of(report);
     let word = headline.lead();
@@ -72,6 +73,7 @@ pub(crate) fn html_body(out: &mut String, report: &Report) {
         let _ = write!(out, "<a href=\"#{id}\">{name}</a> ");
     }
     out.push_str("</nav>\n</header>\n<main>\n");
+    out.push_str(first_parts);
     findings(out, report);
     matrix::matrix(out, &grid);
     nodes(out, report);
@@ -131,24 +133,31 @@ fn finding(out: &mut String, finding: &Finding) {
         count(finding.explains as usize, "cell"),
         escape(finding.cause.meaning())
     );
-    list(out, "Evidence", &finding.evidence, |_| false);
-    list(out, "To do", &finding.advice, is_command);
-    list(out, "Not", &finding.ruled_out, |_| false);
+    list(out, "Evidence", &finding.evidence, escape);
+    list(out, "To do", &finding.advice, to_do);
+    list(out, "Not", &finding.ruled_out, escape);
     out.push_str("</dl>\n</article>\n");
 }
 
-fn list(out: &mut String, name: &str, items: &[String], is_code: impl Fn(&str) -> bool) {
+/// What is to be typed stands out.
+fn to_do(advice: &str) -> String {
+    match Advice::of(advice) {
+        Advice::Sentence(text) => escape(text),
+        Advice::Command { lead: None, command } => format!("<code>{}</code>", escape(command)),
+        Advice::Command {
+            lead: Some(lead),
+            command,
+        } => format!("{}: <code>{}</code>", escape(lead), escape(command)),
+    }
+}
+
+fn list(out: &mut String, name: &str, items: &[String], shown: impl Fn(&str) -> String) {
     if items.is_empty() {
         return;
     }
     let _ = write!(out, "<dt>{name}</dt><dd><ul>");
     for item in items.iter().take(ITEMS_SHOWN) {
-        let text = escape(item);
-        let _ = if is_code(item) {
-            write!(out, "<li><code>{text}</code></li>")
-        } else {
-            write!(out, "<li>{text}</li>")
-        };
+        let _ = write!(out, "<li>{}</li>", shown(item));
     }
     let more = items.len().saturating_sub(ITEMS_SHOWN);
     if more > 0 {

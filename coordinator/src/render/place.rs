@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use mesh_proto::{Cell, CellState, Direction, Finding, Plane, TargetKind, To};
+use mesh_proto::{Cause, Cell, CellState, Direction, Finding, Plane, TargetKind, To};
 
 use super::plain::{count, plain, some_of};
 use super::reason::readable;
@@ -40,6 +40,7 @@ pub(crate) fn place(finding: &Finding) -> String {
     if let Some(plane) = place.plane {
         parts.push(
             match plane {
+                _ if matches!(finding.cause, Cause::LoopbackSource | Cause::LoopbackDown) => "loopback",
                 Plane::Pod => "pod network",
                 Plane::Host => "node network",
             }

@@ -109,11 +109,6 @@ pub(super) fn bounded(text: &str, most: usize) -> String {
     }
 }
 
-/// Whether an advice is a command, not a sentence: those begin with a capital letter, commands do not.
-pub(super) fn is_command(advice: &str) -> bool {
-    advice.starts_with(|c: char| c.is_ascii_lowercase() || c == '/')
-}
-
 /// A list that is not endless: `a, b, c and 4 more`.
 pub(crate) fn some_of(items: impl ExactSizeIterator<Item = String>, shown: usize) -> String {
     let all = items.len();
@@ -126,7 +121,7 @@ pub(crate) fn some_of(items: impl ExactSizeIterator<Item = String>, shown: usize
 
 #[cfg(test)]
 mod tests {
-    use super::{bounded, columns, count, is_command, plain, shortened, some_of, wrap};
+    use super::{bounded, columns, count, plain, shortened, some_of, wrap};
 
     #[test]
     fn texts_end_between_words() {
@@ -138,19 +133,6 @@ mod tests {
         ];
         for (text, most, short) in cases {
             assert_eq!(bounded(text, most), short);
-        }
-    }
-
-    #[test]
-    fn commands_are_told_from_sentences() {
-        let cases = [
-            ("ip route", true),
-            ("/sbin/ip route", true),
-            ("On the node: ip route", false),
-            ("", false),
-        ];
-        for (advice, expected) in cases {
-            assert_eq!(is_command(advice), expected, "{advice}");
         }
     }
 

@@ -8,7 +8,14 @@ use super::record::StatusRecord;
 
 pub(super) fn of(status: &StatusRecord, report: &Report) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (status.verdict, &status.doubt, &status.roster, report.verdict).hash(&mut hasher);
+    (
+        status.verdict,
+        &status.doubt,
+        &status.roster,
+        &status.lead,
+        report.verdict,
+    )
+        .hash(&mut hasher);
     for incident in &status.incidents {
         (
             incident.id,

@@ -6,6 +6,7 @@
 mod answers;
 mod follow;
 mod guard;
+mod pass_on;
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,13 +21,14 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::{Metrics, Published};
+use super::{Metrics, Published, Standing};
 use crate::history::History;
 
 /// What the handlers need.
 #[derive(Debug, Clone)]
 pub(crate) struct Served {
     pub(crate) state: watch::Receiver<Option<Arc<Published>>>,
+    pub(crate) standing: watch::Receiver<Standing>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) history: History,
     /// Whole looks are this far apart at the most: without any for much longer, the watch is stuck.
@@ -64,12 +66,14 @@ pub(crate) struct ListenError {
 impl Served {
     pub(crate) fn new(
         state: watch::Receiver<Option<Arc<Published>>>,
+        standing: watch::Receiver<Standing>,
         metrics: Arc<Metrics>,
         history: History,
         stuck_after: Duration,
     ) -> Self {
         Self {
             state,
+            standing,
             metrics,
             history,
             stuck_after,
@@ -94,6 +98,10 @@ impl Served {
             .route("/api/v1/report", get(answers::report))
             .route("/api/v1/incidents", get(answers::incidents))
             .route("/api/v1/minutes", get(answers::minutes))
+            .layer(axum::middleware::from_fn_with_state(
+                self.clone(),
+                pass_on::pass_on,
+            ))
             .layer(axum::middleware::from_fn_with_state(is_local, guard::guard))
             .with_state(self)
     }

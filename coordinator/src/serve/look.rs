@@ -1,19 +1,21 @@
 //! The watch itself: when to look, what a look means, and to whom that goes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use mesh_core::{
     Depth, IncidentChange, IncidentConfig, IncidentId, IncidentLook, Incidents, Moment, Pulse, PulseConfig,
+    node_reach,
 };
 use mesh_proto::{Coverage, NodeName, Report, Verdict};
 use tokio::sync::watch;
 
 use super::minute::Minutes;
+use super::notice::{Notice, NoticeKind, Outlet};
 use super::record::STATUS_SCHEMA;
-use super::{IncidentRecord, LookRecord, Metrics, NodeNote, Published, StatusRecord};
+use super::{IncidentRecord, LookRecord, Metrics, NodeNote, NodesSeen, Published, Standing, StatusRecord};
 use crate::drive::{Clock, DriveOptions, Interrupt, NoRandomness, Progress, Session};
 use crate::history::HistoryWriter;
 
@@ -46,7 +48,29 @@ pub(crate) struct Watcher {
     minutes: Minutes,
     tell: watch::Sender<Option<Arc<Published>>>,
     metrics: Arc<Metrics>,
-    history: HistoryWriter,
+    history: Arc<HistoryWriter>,
+    told: Told,
+}
+
+/// Who is told besides.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Told {
+    /// Of incidents.
+    pub(crate) outlets: Vec<Outlet>,
+    /// Of nodes, after each look.
+    pub(crate) nodes: Option<watch::Sender<NodesSeen>>,
+}
+
+/// What is known besides what a look brings.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Beside<'a> {
+    /// Nodes that nobody expects to be whole, and why.
+    pub(crate) excused: &'a BTreeMap<NodeName, String>,
+    /// How old the list of who takes part is, where it cannot be asked for.
+    pub(crate) roster: Option<&'a str>,
+    pub(crate) standing: &'a Standing,
+    /// Nodes that have the startup taint.
+    pub(crate) tainted: &'a BTreeSet<NodeName>,
 }
 
 /// A quick look of a small cluster ends by then, whoever hangs: what is not observed is unknown.
@@ -57,8 +81,8 @@ const LIGHT_LINK: Duration = Duration::from_millis(400);
 const FIRST_LIGHT_ENDS: Duration = Duration::from_secs(30);
 /// A quick look may take so many times as long as one that was not cut.
 const LIGHT_PATIENCE: u32 = 4;
-/// While agents are missing it is asked so often who takes part.
-const ROSTER_AGAIN: Duration = Duration::from_secs(3);
+/// While agents are missing it is asked so often who takes part; a watch, where it is allowed, says sooner.
+const ROSTER_AGAIN: Duration = Duration::from_secs(10);
 /// The whole picture is kept when it changes, and as often as this.
 const PICTURE_EVERY: SignedDuration = SignedDuration::from_mins(30);
 
@@ -67,7 +91,8 @@ impl Watcher {
         looking: Looking,
         tell: watch::Sender<Option<Arc<Published>>>,
         metrics: Arc<Metrics>,
-        history: HistoryWriter,
+        history: Arc<HistoryWriter>,
+        told: Told,
     ) -> Self {
         let clock = Clock::start();
         Self {
@@ -84,6 +109,7 @@ impl Watcher {
             tell,
             metrics,
             history,
+            told,
         }
     }
 
@@ -110,8 +136,7 @@ impl Watcher {
         &mut self,
         session: &mut Session,
         depth: Depth,
-        excused: &BTreeMap<NodeName, String>,
-        roster: Option<String>,
+        beside: Beside<'_>,
         interrupt: &Interrupt,
     ) -> Result<(), NoRandomness> {
         let (began, began_at) = (self.clock.now(), Timestamp::now());
@@ -135,7 +160,7 @@ impl Watcher {
             began: began_at,
             finished: Timestamp::now(),
         };
-        self.take(report, depth, excused, roster, look, (began, now));
+        self.take(report, depth, beside, look, (began, now));
         Ok(())
     }
 
@@ -153,8 +178,7 @@ impl Watcher {
         &mut self,
         report: Report,
         depth: Depth,
-        excused: &BTreeMap<NodeName, String>,
-        roster: Option<String>,
+        beside: Beside<'_>,
         look: LookRecord,
         (began, now): (Moment, Moment),
     ) {
@@ -166,7 +190,7 @@ impl Watcher {
             IncidentLook {
                 report: &report,
                 depth,
-                excused,
+                excused: beside.excused,
             },
             now,
         );
@@ -184,9 +208,15 @@ impl Watcher {
         }
         let is_shown = self.show(&report, depth);
         let mut with_newcomers = self.incidents.newcomers(now);
-        with_newcomers.extend(excused.iter().map(|(node, why)| (node.clone(), why.clone())));
+        with_newcomers.extend(
+            beside
+                .excused
+                .iter()
+                .map(|(node, why)| (node.clone(), why.clone())),
+        );
+        self.tell_of_nodes(&report, &with_newcomers, beside.tainted);
         let published = Published::new(
-            self.status(&report, look, roster, with_newcomers, now, at),
+            self.status(&report, look, beside, with_newcomers, now, at),
             self.picture(&report),
         );
         let is_kept = self
@@ -218,7 +248,7 @@ impl Watcher {
         &self,
         report: &Report,
         look: LookRecord,
-        roster: Option<String>,
+        beside: Beside<'_>,
         excuses: BTreeMap<NodeName, String>,
         now: Moment,
         at: Timestamp,
@@ -237,7 +267,8 @@ impl Watcher {
                 None => self.shown.as_ref().map_or(report.verdict, |shown| shown.verdict),
             },
             doubt: doubt.map(|doubt| doubt.why.clone()),
-            roster,
+            roster: beside.roster.map(str::to_owned),
+            lead: beside.standing.note(),
             looks: self.looks,
             last_look: look,
             nodes: report.nodes.len(),
@@ -251,21 +282,44 @@ impl Watcher {
         }
     }
 
+    fn tell_of_nodes(
+        &self,
+        report: &Arc<Report>,
+        excused: &BTreeMap<NodeName, String>,
+        tainted: &BTreeSet<NodeName>,
+    ) {
+        let Some(nodes) = &self.told.nodes else {
+            return;
+        };
+        nodes.send_replace(NodesSeen {
+            reach: node_reach(&self.picture(report), &self.incidents, excused),
+            doubt: self.incidents.doubt().map(|doubt| doubt.why.clone()),
+            tainted: tainted.clone(),
+        });
+    }
+
     fn tell_of(&mut self, change: &IncidentChange, now: Moment, at: Timestamp) {
-        let (what, incident) = match change {
-            IncidentChange::Opened(incident) => ("opened", incident),
-            IncidentChange::Renamed(incident) => ("named", incident),
-            IncidentChange::Closed(incident) => ("closed", incident),
+        let (IncidentChange::Opened(incident)
+        | IncidentChange::Renamed(incident)
+        | IncidentChange::Closed(incident)) = change;
+        let notice = Notice {
+            what: NoticeKind::of(change),
+            at,
+            incident: IncidentRecord::of(incident, now, at),
         };
         self.metrics.changed(change);
-        let record = IncidentRecord::of(incident, now, at);
+        let record = &notice.incident;
         crate::cli::tell(format_args!(
-            "{at:.0} incident {} {what}: {}: {}",
+            "{at:.0} incident {} {}: {}: {}",
             record.id,
+            notice.what.name(),
             crate::render::place(&record.finding),
             crate::render::plain(&record.finding.summary)
         ));
-        self.history.incident(record);
+        for outlet in &self.told.outlets {
+            outlet.put(&notice, &self.metrics);
+        }
+        self.history.incident(notice.incident);
     }
 }
 

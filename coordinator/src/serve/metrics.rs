@@ -22,13 +22,14 @@ use self::series::{Series, Value};
 use self::table::Kind;
 #[cfg(test)]
 use self::table::METRICS;
-use super::Published;
+use super::{Published, Standing};
 
 /// What is counted, and the last state.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     counted: Mutex<Counted>,
     state: watch::Receiver<Option<Arc<Published>>>,
+    standing: watch::Receiver<Standing>,
 }
 
 /// Counts since the start.
@@ -41,6 +42,8 @@ pub(super) struct Counted {
     pub(super) history_lost: u64,
     pub(super) history_bytes: u64,
     pub(super) pages_open: i64,
+    /// By outlet, and whether it took it.
+    pub(super) notices: BTreeMap<(&'static str, bool), u64>,
 }
 
 const LOOK_BUCKETS: usize = 10;
@@ -92,10 +95,14 @@ impl<const N: usize> Buckets<N> {
 }
 
 impl Metrics {
-    pub(crate) fn new(state: watch::Receiver<Option<Arc<Published>>>) -> Arc<Self> {
+    pub(crate) fn new(
+        state: watch::Receiver<Option<Arc<Published>>>,
+        standing: watch::Receiver<Standing>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             counted: Mutex::default(),
             state,
+            standing,
         })
     }
 
@@ -146,6 +153,11 @@ impl Metrics {
         self.with(|counted| counted.history_bytes = bytes);
     }
 
+    /// An outlet was told of an incident, or was not.
+    pub(super) fn notice(&self, outlet: &'static str, is_told: bool) {
+        self.with(|counted| *counted.notices.entry((outlet, is_told)).or_default() += 1);
+    }
+
     /// A page was opened, or closed.
     pub(super) fn page(&self, change: i64) {
         self.with(|counted| counted.pages_open += change);
@@ -182,7 +194,9 @@ impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let counted = self.with(|counted| counted.clone());
         let published = self.state.borrow().clone();
-        for Series { metric, samples } in series::all(&counted, published.as_deref()) {
+        for Series { metric, samples } in
+            series::all(&counted, published.as_deref(), self.standing.borrow().looks())
+        {
             let kind = match metric.kind {
                 Kind::Counter => MetricType::Counter,
                 Kind::Gauge => MetricType::Gauge,

@@ -73,15 +73,19 @@ pub(super) fn fragment(live: &Live) -> String {
     };
     let status = &published.status;
     doubts(&mut out, status);
-    incidents(&mut out, status);
-    timeline::time_line(&mut out, &live.incidents, live.now, TIME_LINE);
-    past(&mut out, &live.incidents, live.now);
-    html_body(&mut out, &published.report);
+    let mut over_time = String::new();
+    incidents(&mut over_time, status);
+    timeline::time_line(&mut over_time, &live.incidents, live.now, TIME_LINE);
+    past(&mut over_time, &live.incidents, live.now);
+    html_body(&mut out, &published.report, &over_time);
     out
 }
 
 fn doubts(out: &mut String, status: &StatusRecord) {
-    for words in [&status.doubt, &status.roster].into_iter().flatten() {
+    for words in [&status.doubt, &status.roster, &status.lead]
+        .into_iter()
+        .flatten()
+    {
         let _ = writeln!(out, "<p class=\"doubt\">{}</p>", escape(words));
     }
     if status.excused.is_empty() {
@@ -142,7 +146,7 @@ fn table<'i>(out: &mut String, incidents: impl Iterator<Item = &'i IncidentRecor
     let last = if closed { "Until" } else { "Times" };
     let _ = write!(
         out,
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Incidents\"><table>\n<thead><tr>\
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Incidents\"><table class=\"incidents\">\n<thead><tr>\
          <th scope=\"col\">Number</th><th scope=\"col\">Since</th><th scope=\"col\">{last}</th><th scope=\"col\">Place</th>\
          <th scope=\"col\">Cause</th><th scope=\"col\">What</th></tr></thead>\n<tbody>\n"
     );

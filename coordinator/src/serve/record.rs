@@ -21,6 +21,9 @@ pub(crate) struct StatusRecord {
     /// How old the list of who takes part is, where it cannot be asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) roster: Option<String>,
+    /// Why another coordinator may lead, if one may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lead: Option<String>,
     /// Looks since the start.
     pub(crate) looks: u64,
     pub(crate) last_look: LookRecord,

@@ -246,6 +246,7 @@ impl Entry<'_> {
             tests,
             action,
             packets,
+            handle: None,
         }
     }
 

@@ -197,6 +197,7 @@ fn left_out(count: usize) -> Rule {
         }],
         action: Action::Other("not told".to_owned()),
         packets: None,
+        handle: None,
     }
 }
 

@@ -55,6 +55,7 @@ pub(crate) fn facts() -> HostFacts {
         tests: vec![],
         action: Action::Drop,
         packets: Some(1),
+        handle: Some(4),
     };
     let base = Base {
         hook: Hook::Forward,

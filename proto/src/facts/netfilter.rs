@@ -128,6 +128,9 @@ pub struct Rule {
     pub action: Action,
     /// Packets that it met, where it counts.
     pub packets: Option<u64>,
+    /// The number by which nftables knows it in its chain (`nft -a list ruleset`). Rules that are one there have one number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handle: Option<u64>,
 }
 
 /// A test, and whether it is turned round.

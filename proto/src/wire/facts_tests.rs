@@ -86,11 +86,15 @@ fn action() -> impl Strategy<Value = Action> {
 fn rule() -> impl Strategy<Value = Rule> {
     let test = (any::<bool>(), on()).prop_map(|(not, on)| MatchTest { not, on });
     let tests = prop::collection::vec(test, 0..4);
-    ("[ -~]{0,30}", tests, action(), any::<Option<u64>>()).prop_map(|(text, tests, action, packets)| Rule {
-        text,
-        tests,
-        action,
-        packets,
+    let number = any::<Option<u64>>;
+    ("[ -~]{0,30}", tests, action(), number(), number()).prop_map(|(text, tests, action, packets, handle)| {
+        Rule {
+            text,
+            tests,
+            action,
+            packets,
+            handle,
+        }
     })
 }
 

@@ -181,6 +181,7 @@ impl Site {
                 .map(|name| RosterNode {
                     name: name.clone(),
                     zone: None,
+                    readiness: mesh_core::Readiness::NotWatched,
                 })
                 .collect(),
             agents: agents.map(|(node, plane)| self.agent(node, plane)).collect(),

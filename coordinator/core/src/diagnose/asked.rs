@@ -108,22 +108,56 @@ impl Asked {
 
 impl Asked {
     /// Where to look when it does not answer.
-    pub(super) fn advice(self) -> Vec<String> {
-        let lines: [&str; 2] = match self {
-            Self::Api => [
-                "kubectl get endpointslices -n default kubernetes; curl -k https://ENDPOINT/livez",
-                "On the control plane: crictl ps -a | grep kube-apiserver; journalctl -u kubelet",
-            ],
-            Self::Dns | Self::DnsEndpoint(_) => [
-                "kubectl -n kube-system get pods -o wide -l k8s-app=kube-dns; kubectl -n kube-system logs -l k8s-app=kube-dns",
-                "kubectl -n kube-system get endpointslices -l kubernetes.io/service-name=kube-dns",
-            ],
-            Self::NodePort(_) | Self::NodePorts => [
-                "kubectl get service,endpointslices -A -o wide | grep PORT; are the pods ready, and does the selector fit them?",
-                "On the node: iptables-save -t nat | grep PORT; nft list table ip kube-proxy; and try the backend's own address.",
-            ],
-        };
-        lines.map(str::to_owned).to_vec()
+    pub(super) fn advice(self, cluster: &Cluster) -> Vec<String> {
+        match self {
+            Self::Api => {
+                let endpoints = cluster.api.iter().flat_map(|api| &api.endpoints);
+                let asked: Vec<String> = endpoints
+                    .map(|of| format!("curl -k https://{of}/livez"))
+                    .collect();
+                let asked = if asked.is_empty() {
+                    "curl -k https://ENDPOINT/livez".to_owned()
+                } else {
+                    asked.join("; ")
+                };
+                vec![
+                    format!("kubectl get endpointslices -n default kubernetes; {asked}"),
+                    "On the control plane: crictl ps -a | grep kube-apiserver; journalctl -u kubelet"
+                        .to_owned(),
+                ]
+            }
+            Self::Dns | Self::DnsEndpoint(_) => {
+                let lines = [
+                    "kubectl -n kube-system get pods -o wide -l k8s-app=kube-dns",
+                    "kubectl -n kube-system logs --tail=20 --prefix -l k8s-app=kube-dns",
+                    "kubectl -n kube-system get endpointslices -l kubernetes.io/service-name=kube-dns",
+                ];
+                let nobody = self.endpoints(cluster).is_empty();
+                let scaled = [
+                    "kubectl -n kube-system get deploy -l k8s-app=kube-dns",
+                    "If it is scaled to 0: kubectl -n kube-system scale deploy -l k8s-app=kube-dns --replicas=2",
+                ];
+                let scaled = scaled.into_iter().filter(|_| nobody);
+                scaled.chain(lines).map(str::to_owned).collect()
+            }
+            Self::NodePort(_) | Self::NodePorts => {
+                let mut ports: Vec<String> = match self {
+                    Self::NodePort(number) => cluster.node_ports.get(number).into_iter().collect(),
+                    _ => cluster.node_ports.iter().collect::<Vec<_>>(),
+                }
+                .into_iter()
+                .map(|offer| offer.port.to_string())
+                .collect();
+                ports.dedup();
+                let ports = format!("grep -E '{}'", ports.join("|"));
+                vec![
+                    format!(
+                        "Are the pods ready, and does the selector fit them: kubectl get service,endpointslices -A -o wide | {ports}"
+                    ),
+                    format!("On the node: iptables-save -t nat | {ports}; nft list table ip kube-proxy"),
+                ]
+            }
+        }
     }
 }
 

@@ -1,14 +1,15 @@
 //! A node that is down, and cells that no place explains.
 
-use mesh_proto::{Cause, Confidence, Finding, Severity, Where};
+use mesh_proto::{Cause, Confidence, Finding, Plane, Severity, Where};
 
 use super::Draft;
 use super::evidence::evidence;
 use super::place::node_name;
-use crate::NodeIndex;
+use super::scene::address_of;
 use crate::judge::why_absent;
 use crate::localise::{Model, Pick, Rest};
 use crate::round::CellIndex;
+use crate::{NodeIndex, Readiness};
 
 /// A node that answers nobody, nor its link.
 pub(super) fn node_down(model: &Model<'_>, pick: &Pick, node: NodeIndex) -> Draft {
@@ -22,26 +23,72 @@ pub(super) fn node_down(model: &Model<'_>, pick: &Pick, node: NodeIndex) -> Draf
             why_absent(model.matrix, index)
         ));
     }
+    let address = address_of(model, node, Plane::Host);
+    let pinged = address.map_or(String::new(), |address| {
+        format!("; from another node: ping {address}")
+    });
+    let at_hand = format!("Look at {name}'s console or power state{pinged}");
+    let (confidence, summary, advice) = match &roster.nodes[node.0].readiness {
+        Readiness::NotWatched => (
+            Confidence::Certain,
+            format!("{name} is down: it answers nobody on any plane, and the links to its agents are dead."),
+            vec![format!("{at_hand}.")],
+        ),
+        Readiness::NotReady(why) => {
+            seen.insert(0, format!("Kubernetes says of {name}: {why}"));
+            (
+                Confidence::Certain,
+                format!(
+                    "{name} is down: it answers nobody on any plane, and Kubernetes has not heard of it either."
+                ),
+                vec![format!("{at_hand}."), format!("kubectl describe node {name}")],
+            )
+        }
+        // Whoever sends heartbeats is not down. But it takes a while until they are missed.
+        Readiness::Ready => {
+            seen.insert(
+                0,
+                format!("Kubernetes said that {name} is Ready; it takes 40 s to notice that a node is gone."),
+            );
+            (
+                Confidence::Likely,
+                format!(
+                    "{name} is down or cut off: it answers nobody on any plane, and no link to its agents works."
+                ),
+                vec![
+                    format!(
+                        "Does it still send heartbeats? kubectl get node {name}; kubectl -n kube-node-lease get lease {name} -o jsonpath='{{.spec.renewTime}}'"
+                    ),
+                    format!(
+                        "If it does, it is cut off: on {name}: nft list ruleset; iptables-save; systemctl status kubelet. If not: {}.",
+                        lower(&at_hand)
+                    ),
+                ],
+            )
+        }
+    };
     Draft {
         cause: Cause::NodeDown,
         place: Where {
             nodes: vec![name.clone()],
             ..Where::default()
         },
-        confidence: Confidence::Certain,
-        summary: format!(
-            "{name} is down: it answers nobody on any plane, and the links to its agents are dead."
-        ),
+        confidence,
+        summary,
         evidence: seen,
-        advice: vec![
-            format!("Look at {name}'s console or power state; from another node: ping its address."),
-            format!("kubectl describe node {name}"),
-        ],
+        advice,
         ruled_out: Vec::new(),
         shown: true,
         at_no_place: false,
         explains: pick.explains.clone(),
     }
+}
+
+fn lower(words: &str) -> String {
+    let mut characters = words.chars();
+    characters.next().map_or_else(String::new, |first| {
+        first.to_lowercase().chain(characters).collect()
+    })
 }
 
 /// Cells that no admissible place explains.
@@ -100,3 +147,7 @@ pub(super) fn scattered(rest: &Rest) -> Option<Finding> {
         ruled_out: Vec::new(),
     })
 }
+
+#[cfg(test)]
+#[path = "down_tests.rs"]
+mod tests;

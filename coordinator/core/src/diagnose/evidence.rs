@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mesh_proto::{IcmpError, ProbeKind, Reason, TargetKind};
+use mesh_proto::{IcmpError, Plane, ProbeKind, Reason, TargetKind};
 
 use crate::localise::Model;
 use crate::round::{CellIndex, Target};
@@ -23,18 +23,53 @@ pub(super) fn evidence(model: &Model<'_>, cells: &[CellIndex]) -> Vec<String> {
             .push(*cell);
     }
     let mut sights: Vec<_> = by_sight.into_values().collect();
-    sights.sort_by_key(|cells| std::cmp::Reverse(cells.len()));
+    // What a kernel or a firewall said of itself tells more than silence, unless hardly any cell heard it.
+    let is_said =
+        |cells: &[CellIndex]| icmp(model, cells[0]).is_some() && cells.len() * 10 >= all_cells.len();
+    sights.sort_by_key(|cells| std::cmp::Reverse((is_said(cells), cells.len())));
     let shown = sights.iter().take(KINDS_SHOWN).map(|cells| {
         let number = cells.len();
-        let sight = sight(model, cells[0]);
+        let simplest = cells
+            .iter()
+            .copied()
+            .min_by_key(|cell| simplicity(model, *cell))
+            .unwrap_or(cells[0]);
+        let sight = sight(model, simplest);
         let all = match number {
             _ if !model.holds_all() => format!("{number} of the {} cells looked at closely", all_cells.len()),
             1 => "1 cell".to_owned(),
             _ => format!("{number} cells"),
         };
-        format!("{all}: {sight}; for example {}", example(model, cells[0]))
+        format!("{all}: {sight}; for example {}", example(model, simplest))
     });
     shown.collect()
+}
+
+/// The simpler the way the lower: what goes from pod to pod, between nodes, then by services; and what is easily tried again.
+fn simplicity(model: &Model<'_>, cell: CellIndex) -> (u8, u8) {
+    let way = match (model.target(cell), model.plane_from(cell), model.plane_to(cell)) {
+        (Target::Agent(_), Some(Plane::Pod), Some(Plane::Pod)) => 0,
+        (Target::Agent(_), Some(Plane::Host), Some(Plane::Host)) => 1,
+        (Target::Agent(_) | Target::Loopback, ..) => 2,
+        (Target::DnsEndpoint(_), ..) => 3,
+        (Target::Api, ..) => 4,
+        (
+            Target::Dns {
+                as_application: false,
+            },
+            ..,
+        ) => 5,
+        (Target::NodePort { .. }, ..) => 6,
+        (Target::Dns { as_application: true }, ..) => 7,
+    };
+    let probe = match model.kind(cell) {
+        ProbeKind::Icmp => 0,
+        ProbeKind::Tcp => 1,
+        ProbeKind::Udp | ProbeKind::DnsUdp => 2,
+        ProbeKind::DnsTcp | ProbeKind::Tls => 3,
+        ProbeKind::PathMtu => 4,
+    };
+    (way, probe)
 }
 
 /// The ICMP error that a cell got.

@@ -1,9 +1,11 @@
 //! What keeps a node from handing packets on to and from its pods: its kernel, its firewall, its routes, and the network
 //! that should carry them.
 
+use std::collections::BTreeSet;
+
 use mesh_proto::{Plane, Protocol, Reason, Where};
 
-use super::kernel::{Way, forward_stop, forwards, rules_are_known};
+use super::kernel::{Way, forward_stop, forwards, route_to, rules_are_known};
 use super::overlay::against_if;
 use super::place::{in_words, node_name, where_to_look};
 use super::policy::{is_of_policy, is_of_stale_backend};
@@ -70,10 +72,14 @@ pub(super) fn ip_forward_off(scene: &Scene<'_>) -> Opinion {
             in_words(&place)
         ),
         evidence,
-        advice: vec![format!(
-            "{}: sysctl -w {sysctl}=1, and keep it: echo {sysctl}=1 > /etc/sysctl.d/90-forwarding.conf",
-            where_to_look(&place)
-        )],
+        advice: vec![
+            format!("{}: sysctl -w {sysctl}=1", where_to_look(&place)),
+            format!(
+                "{}, so that it stays: echo {sysctl}=1 > /etc/sysctl.d/90-forwarding.conf",
+                where_to_look(&place)
+            ),
+            "If it is 0 again later, a hardening guide's file in /etc/sysctl.d says otherwise.".to_owned(),
+        ],
         place: Where {
             direction: None,
             plane: Some(Plane::Pod),
@@ -144,28 +150,63 @@ pub(super) fn forward_rejected(scene: &Scene<'_>) -> Opinion {
         scene.place.clone()
     };
     let mut evidence = shown.words;
+    let mut advice = shown.removals;
+    let at = where_to_look(&place);
+    advice.push(format!("{at}, to see all such rules: nft -a list ruleset | grep -n reject; iptables-save | grep -n 'FORWARD.*REJECT'"));
+    advice.push(format!("{at}, where firewalld runs, so that it stays: firewall-cmd --permanent --zone=trusted {} && firewall-cmd --reload", sources(scene)));
     if let Some((_, icmp)) = prohibited.first() {
         let by = match (icmp.kind, icmp.code) {
             (3, 13) => ", as nftables and firewalld send it",
             (3, 9 | 10) => ", as a REJECT of iptables sends it",
             _ => "",
         };
+        // icmp_ratelimit (Linux, Documentation/networking/ip-sysctl.rst).
+        let silent = if scene.seen(Reason::Timeout) > 0 {
+            " Cells without an answer are no objection: kernels send such errors once a second at the most."
+        } else {
+            ""
+        };
         evidence.push(format!(
-            "ICMP {}/{} came from {}{by}.",
+            "ICMP {}/{} came from {}{by}.{silent}",
             icmp.kind, icmp.code, icmp.from
         ));
     }
     Case {
         proof: if is_placed { Proof::Shown } else { Proof::Likely },
-        summary: format!("A firewall on {} rejects packets that it must forward for its pods.", in_words(&place)),
+        summary: format!(
+            "A firewall on {} rejects packets that it must forward for its pods.",
+            in_words(&place)
+        ),
         evidence,
-        advice: vec![
-            "Where firewalld runs, allow forwarding for the pod network: firewall-cmd --permanent --zone=trusted --add-source=POD_CIDR && firewall-cmd --reload; and NodePorts: --add-port=30000-32767/tcp --add-port=30000-32767/udp".to_owned(),
-            format!("{}: nft list ruleset | grep -n reject; iptables-save | grep -n 'FORWARD.*REJECT'; look at the order of the rules and the zones.", where_to_look(&place)),
-        ],
-        place: Where { direction: None, plane: Some(Plane::Pod), ..place },
+        advice,
+        place: Where {
+            direction: None,
+            plane: Some(Plane::Pod),
+            ..place
+        },
     }
     .into()
+}
+
+/// The networks of all pods as firewalld's sources, where there are few and kernels tell of them.
+fn sources(scene: &Scene<'_>) -> String {
+    const MOST: usize = 8;
+    let network = |to: NodeIndex| {
+        let pod = scene.address(to, Plane::Pod)?;
+        let mut others = scene.nodes().filter(|from| *from != to);
+        others.find_map(|from| {
+            let route = route_to(scene.host(from)?, pod)?;
+            (route.to.len > 0).then(|| route.to.to_string())
+        })
+    };
+    let networks: Option<BTreeSet<String>> = scene.nodes().take(MOST + 1).map(network).collect();
+    match networks.filter(|networks| networks.len() <= MOST && !networks.is_empty()) {
+        Some(networks) => {
+            let sources: Vec<String> = networks.iter().map(|of| format!("--add-source={of}")).collect();
+            sources.join(" ")
+        }
+        None => "--add-source=POD_CIDR".to_owned(),
+    }
 }
 
 /// Whether a node's own packets were rejected by itself: then it is no forwarding that does so.
@@ -181,10 +222,10 @@ pub(super) fn forward_dropped(scene: &Scene<'_>) -> Opinion {
     }
     let shown = at_nodes(scene, |stop| !stop.rejects() && !is_of_policy(stop));
     let advice = |place: &Where| {
-        vec![
-            format!("{}: iptables -S FORWARD; iptables-legacy-save | grep FORWARD; nft list ruleset | grep -A5 'hook forward'", where_to_look(place)),
-            "Accept there what comes from and goes to the pod network: iptables -P FORWARD ACCEPT, or a rule before the one that drops.".to_owned(),
-        ]
+        let mut advice = shown.removals.clone();
+        advice.push(format!("{}: iptables -S FORWARD; iptables-legacy-save | grep FORWARD; nft list ruleset | grep -A5 'hook forward'", where_to_look(place)));
+        advice.push("What comes from and goes to the pod network must be accepted there: by the policy, or by a rule before the one that drops.".to_owned());
+        advice
     };
     if !shown.nodes.is_empty() && scene.covers(&shown.nodes) {
         let place = scene.narrowed(&shown.nodes);
@@ -255,6 +296,7 @@ fn walked(scene: &Scene<'_>, node: NodeIndex, advice: impl Fn(&Where) -> Vec<Str
 struct Stopped {
     nodes: Vec<NodeIndex>,
     words: Vec<String>,
+    removals: Vec<String>,
     sure: bool,
 }
 
@@ -262,6 +304,7 @@ fn at_nodes(scene: &Scene<'_>, counts: impl Fn(&Stop<'_>) -> bool) -> Stopped {
     let mut stopped = Stopped {
         nodes: Vec::new(),
         words: Vec::new(),
+        removals: Vec::new(),
         sure: true,
     };
     for node in scene.suspects() {
@@ -275,6 +318,7 @@ fn at_nodes(scene: &Scene<'_>, counts: impl Fn(&Stop<'_>) -> bool) -> Stopped {
         };
         stopped.sure &= stop.sure;
         stopped.words.push(scene.says(node, stop));
+        stopped.removals.extend(scene.removal(node, stop));
         stopped.nodes.push(node);
     }
     stopped

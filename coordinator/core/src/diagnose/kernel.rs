@@ -7,8 +7,9 @@ use mesh_proto::{
     RouteKind, RoutingRule, Rule, Tunnel,
 };
 
-use super::scene::Scene;
+use super::scene::{Scene, address_of, facts_of};
 use crate::NodeIndex;
+use crate::localise::Model;
 use crate::netfilter::{IpProtocol, Packet, Stop, stop};
 
 /// The kernel's table of its own addresses (`RT_TABLE_LOCAL`).
@@ -78,6 +79,22 @@ pub(super) fn tunnel(facts: &HostFacts, kind: Option<OverlayKind>) -> Option<(&L
     tunnels.find(|(_, tunnel)| {
         kind.is_none_or(|kind| tunnel.kind == kind) && (tunnel.remote.is_none() || kind == Some(tunnel.kind))
     })
+}
+
+/// The device by which a node sends to others.
+pub(super) fn uplink<'a>(model: &Model<'a>, node: NodeIndex) -> Option<&'a str> {
+    let facts = facts_of(model, node, Plane::Host)?;
+    let mut others = model.nodes_here().iter().filter(|other| **other != node);
+    others.find_map(|other| link_to(facts, address_of(model, *other, Plane::Host)?))
+}
+
+/// Whether a node puts pod packets into packets between nodes, as the roster says, or its devices.
+pub(super) fn is_encapsulated(model: &Model<'_>, node: NodeIndex) -> bool {
+    let said = model.matrix.round().roster().cluster.overlay;
+    match said {
+        Some(overlay) => overlay.kind != OverlayKind::None,
+        None => facts_of(model, node, Plane::Host).is_some_and(|facts| tunnel(facts, None).is_some()),
+    }
 }
 
 /// The hardware address of the device that has an address.
@@ -214,6 +231,60 @@ pub(super) fn host_stop<'a>(
             &packet(own, other, Some(""), link, true),
         ),
     }
+}
+
+/// What stops whatever a node and a peer send each other by their own addresses, whichever protocol and port.
+pub(super) fn ban<'a>(model: &Model<'a>, node: NodeIndex, peer: NodeIndex, way: Way) -> Option<Stop<'a>> {
+    let facts = facts_of(model, node, Plane::Host)?;
+    let (own, other) = (
+        address_of(model, node, Plane::Host)?,
+        address_of(model, peer, Plane::Host)?,
+    );
+    let link = link_to(facts, other);
+    let stop_of = |protocol| {
+        let packet = Packet {
+            protocol,
+            source: if way == Way::In { other } else { own },
+            destination: if way == Way::In { own } else { other },
+            // Where a rule before lets a port pass, it is not known whether this one does.
+            destination_port: None,
+            in_link: if way == Way::In { link } else { Some("") },
+            out_link: if way == Way::In { Some("") } else { link },
+            from_here: way == Way::Out,
+            for_here: way == Way::In,
+        };
+        let hooks: &[Hook] = match way {
+            Way::In => &[Hook::Prerouting, Hook::Input],
+            Way::Out => &[Hook::Output, Hook::Postrouting],
+        };
+        first(facts, hooks, &packet).filter(|stop| stop.sure)
+    };
+    let protocols = Protocol::ALL
+        .iter()
+        .map(|protocol| IpProtocol::of(*protocol, other));
+    let stops: Option<Vec<Stop<'a>>> = protocols.chain([IpProtocol::IPIP]).map(stop_of).collect();
+    let stops = stops?;
+    let (one, rest) = stops.split_first()?;
+    rest.iter().all(|stop| stop.is(one)).then_some(*one)
+}
+
+/// Whether what stops packets at a node's input stops those that it sends to itself as well.
+pub(super) fn stops_itself(model: &Model<'_>, node: NodeIndex, stop: &Stop<'_>) -> bool {
+    let Some((facts, own)) = facts_of(model, node, Plane::Host).zip(address_of(model, node, Plane::Host))
+    else {
+        return false;
+    };
+    let packet = Packet {
+        protocol: IpProtocol::of(Protocol::Tcp, own),
+        source: own,
+        destination: own,
+        destination_port: None,
+        in_link: Some("lo"),
+        out_link: Some(""),
+        from_here: false,
+        for_here: true,
+    };
+    first(facts, &[Hook::Prerouting, Hook::Input], &packet).is_some_and(|found| found.sure && found.is(stop))
 }
 
 /// The surest of what stops a packet at several points of its way.

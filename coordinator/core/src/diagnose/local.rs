@@ -41,12 +41,13 @@ pub(super) fn local_egress(scene: &Scene<'_>) -> Opinion {
     if nodes.iter().any(|node| scene.host(*node).is_some_and(is_full)) {
         return Opinion::Against("the connection table there is full, which gives the same error".to_owned());
     }
-    let reasons: Vec<Vec<String>> = nodes.iter().map(|node| reasons(scene, *node)).collect();
+    let reasons: Vec<Refusals> = nodes.iter().map(|node| reasons(scene, *node)).collect();
     // Several nodes refuse, or an error has several causes: then only what is written there is a proof, at each of them.
-    if (is_unclear || nodes.len() > 1) && reasons.iter().any(Vec::is_empty) {
+    if (is_unclear || nodes.len() > 1) && reasons.iter().any(|of| of.words.is_empty()) {
         return Opinion::Elsewhere;
     }
-    let evidence: Vec<String> = reasons.into_iter().flatten().collect();
+    let mut advice: Vec<String> = reasons.iter().flat_map(|of| of.removals.clone()).collect();
+    let evidence: Vec<String> = reasons.into_iter().flat_map(|of| of.words).collect();
     // Of a few cells another fault may be the reason, unless the kernel itself says what it is.
     if !scene.covers(&nodes) || (evidence.is_empty() && refused.len() * 4 < scene.pick.explains.len()) {
         return Opinion::Elsewhere;
@@ -57,6 +58,13 @@ pub(super) fn local_egress(scene: &Scene<'_>) -> Opinion {
         format!(" to {}", node_name(scene.model, peer))
     });
     let at = list(&names);
+    let addresses = scene
+        .pair()
+        .and_then(|(a, b)| scene.address(if nodes == [a] { b } else { a }, Plane::Host));
+    let address = addresses.map_or_else(|| "ADDRESS".to_owned(), |address| address.to_string());
+    advice.push(format!(
+        "On {at}: iptables -S OUTPUT; nft list ruleset | grep -A5 'hook output'; ip route get {address}; ip rule"
+    ));
     Case {
         proof: if evidence.is_empty() {
             Proof::Likely
@@ -68,9 +76,7 @@ pub(super) fn local_egress(scene: &Scene<'_>) -> Opinion {
             if nodes.len() == 1 { towards } else { String::new() }
         ),
         evidence,
-        advice: vec![format!(
-            "On {at}: iptables -S OUTPUT; nft list ruleset | grep -A5 'hook output'; ip route get ADDRESS; ip rule"
-        )],
+        advice,
         place: Where {
             nodes: names,
             plane: scene.place.plane,
@@ -103,11 +109,21 @@ fn is_failed_call(scene: &Scene<'_>, cell: CellIndex) -> bool {
     failure.is_some_and(|failure| failure.local.is_some() && failure.icmp.is_none())
 }
 
+/// What in a kernel refuses, in words, and how to take it away.
+#[derive(Default)]
+struct Refusals {
+    words: Vec<String>,
+    removals: Vec<String>,
+}
+
 /// What in the kernel refuses: a rule that meets all that it sends to a peer, or a route.
-fn reasons(scene: &Scene<'_>, node: NodeIndex) -> Vec<String> {
+fn reasons(scene: &Scene<'_>, node: NodeIndex) -> Refusals {
     let name = node_name(scene.model, node);
     let peers = scene.peers(node);
-    let mut words = Vec::new();
+    let Refusals {
+        mut words,
+        mut removals,
+    } = Refusals::default();
     for peer in peers {
         let stops = Protocol::ALL.iter().map(|protocol| {
             let towards = scene.address(peer, Plane::Host)?;
@@ -117,11 +133,18 @@ fn reasons(scene: &Scene<'_>, node: NodeIndex) -> Vec<String> {
         let stops: Option<Vec<_>> = stops.collect();
         let rule = stops.and_then(|stops| stops.into_iter().next());
         words.extend(rule.map(|stop| scene.says(node, &stop)));
+        removals.extend(rule.and_then(|stop| scene.removal(node, &stop)));
         let route = scene
             .host(node)
             .zip(scene.address(peer, Plane::Host))
             .and_then(|(facts, to)| own_route_to(facts, to));
         let forbids = route.and_then(|route| Some((route, forbidding(route.kind)?)));
+        removals.extend(forbids.map(|(route, kind)| {
+            format!(
+                "On {name}: ip route del {kind} {} table {}",
+                route.to, route.table
+            )
+        }));
         words.extend(forbids.map(|(route, kind)| {
             format!(
                 "On {name}: the route {} of table {} is of type {kind}.",
@@ -130,7 +153,8 @@ fn reasons(scene: &Scene<'_>, node: NodeIndex) -> Vec<String> {
         }));
     }
     words.dedup();
-    words
+    removals.dedup();
+    Refusals { words, removals }
 }
 
 fn forbidding(kind: RouteKind) -> Option<&'static str> {
@@ -175,7 +199,9 @@ pub(super) fn conntrack_full(scene: &Scene<'_>) -> Opinion {
         summary: format!("The connection table of {} is full: new connections are dropped there.", in_words(&place)),
         evidence: evidence.collect(),
         advice: vec![
-            format!("{}: sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max; sysctl -w net.netfilter.nf_conntrack_max=1048576 (kube-proxy: conntrack.maxPerCore)", where_to_look(&place)),
+            format!("{}: sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max", where_to_look(&place)),
+            format!("{}: sysctl -w net.netfilter.nf_conntrack_max=1048576", where_to_look(&place)),
+            "kube-proxy writes that limit when it starts: set conntrack.maxPerCore in its configuration as well.".to_owned(),
             "Who fills it: conntrack -L | awk '{print $4,$5}' | sort | uniq -c | sort -n | tail".to_owned(),
         ],
         place: Where { plane: None, direction: None, ..place },

@@ -6,11 +6,11 @@ use mesh_proto::{Action, Ask, Hook, HostFacts, Plane, Seen, Where};
 
 use super::kernel::first;
 use super::overlay::against_if;
-use super::place::{in_words, node_name};
+use super::place::{in_words, node_name, where_to_look};
 use super::scene::Scene;
 use super::signature::{Case, Opinion, Proof};
 use crate::localise::{Family, Scope};
-use crate::netfilter::{IpProtocol, Packet};
+use crate::netfilter::{IpProtocol, Packet, Stop};
 use crate::{NodeIndex, Target};
 
 /// Where it fails: node, plane, and what the kernel of that place says.
@@ -89,9 +89,19 @@ pub(super) fn loopback_down(scene: &Scene<'_>) -> Opinion {
     let place = place(scene, &down);
     Case {
         proof: Proof::Shown,
-        summary: format!("The loopback interface of {} is down or has no address.", in_words(&place)),
+        summary: format!(
+            "The loopback interface of {} is down or has no address.",
+            in_words(&place)
+        ),
         evidence,
-        advice: vec!["There: ip link set lo up; ip addr add 127.0.0.1/8 dev lo; then look for what took it down (a network manager, a CNI plugin chain without loopback).".to_owned()],
+        advice: vec![
+            format!(
+                "{}: ip link set lo up; ip addr add 127.0.0.1/8 dev lo",
+                where_to_look(&place)
+            ),
+            "Then look for what took it down: a network manager, a chain of CNI plugins without loopback."
+                .to_owned(),
+        ],
         place,
     }
     .into()
@@ -104,6 +114,7 @@ pub(super) fn loopback_source(scene: &Scene<'_>) -> Opinion {
     }
     let mut found = Vec::new();
     let mut evidence = Vec::new();
+    let mut removals: Vec<String> = Vec::new();
     let mut shown = true;
     for (node, plane, facts) in sites(scene) {
         let name = node_name(scene.model, node);
@@ -116,8 +127,10 @@ pub(super) fn loopback_source(scene: &Scene<'_>) -> Opinion {
         if let Some(facts) = facts {
             if let Some(rule) = translated_by(facts) {
                 evidence.push(format!(
-                    "On {name} ({plane}) a rule translates the source of what stays on the machine: {rule}"
+                    "On {name} ({plane}) a rule translates the source of what stays on the machine: {}",
+                    rule.words()
                 ));
+                removals.extend(scene.removal(node, &rule));
             }
             if evidence.len() > before
                 && let Some(stop) = dropped_by(scene, node, plane, facts)
@@ -139,14 +152,34 @@ pub(super) fn loopback_source(scene: &Scene<'_>) -> Opinion {
         return Opinion::Elsewhere;
     }
     let place = place(scene, &found);
+    let at = where_to_look(&place);
+    let see = [
+        format!(
+            "{at}, the rules that translate sources: iptables -t nat -S POSTROUTING; nft -a list chain ip nat POSTROUTING"
+        ),
+        format!(
+            "{at}, the way that the kernel takes: ip route get 127.0.0.1; ip route show table local; ip rule"
+        ),
+    ];
+    let mut advice = removals;
+    if advice.is_empty() {
+        advice.push("A route or a rule that gives 127.0.0.1 another source must go.".to_owned());
+    } else {
+        advice.push(
+            "Then write it anew so that loopback is left out: with `! -o lo` among its conditions."
+                .to_owned(),
+        );
+    }
+    advice.push("Leave the rule that drops (KUBE-FIREWALL) alone: it protects the node.".to_owned());
+    advice.extend(see);
     Case {
         proof: if shown { Proof::Shown } else { Proof::Likely },
-        summary: format!("Traffic to 127.0.0.1 on {} leaves with a source that is not loopback, and the node drops it.", in_words(&place)),
+        summary: format!(
+            "Traffic to 127.0.0.1 on {} leaves with a source that is not loopback, and the node drops it.",
+            in_words(&place)
+        ),
         evidence,
-        advice: vec![
-            "There: ip route get 127.0.0.1; ip route show table local; ip rule; iptables -t nat -S POSTROUTING; nft list chain ip nat POSTROUTING".to_owned(),
-            "Mend the route or the SNAT (add: ! -o lo). Until then: Felix healthHost, kube-proxy --nodeport-addresses / localhostNodePorts: false. Keep KUBE-FIREWALL's rule: it protects the node.".to_owned(),
-        ],
+        advice,
         place,
     }
     .into()
@@ -203,12 +236,11 @@ fn to_itself(source: IpAddr) -> Packet<'static> {
     }
 }
 
-fn translated_by(facts: &HostFacts) -> Option<String> {
+fn translated_by(facts: &HostFacts) -> Option<Stop<'_>> {
     let packet = to_itself(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    let rule = crate::netfilter::met(&facts.netfilter, Hook::Postrouting, &packet, |action| {
+    crate::netfilter::met(&facts.netfilter, Hook::Postrouting, &packet, |action| {
         matches!(action, Action::SourceNat { .. })
-    })?;
-    Some(rule.text.clone())
+    })
 }
 
 fn dropped_by(scene: &Scene<'_>, node: NodeIndex, plane: Plane, facts: &HostFacts) -> Option<String> {

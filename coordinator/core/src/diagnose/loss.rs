@@ -8,8 +8,10 @@ use mesh_proto::{Cause, Confidence, Direction, FlowTally, Observation, ProbeKind
 use super::Draft;
 use super::asked::Asked;
 use super::evidence::evidence;
+use super::kernel::uplink;
 use super::legs::{OneWay, legs};
 use super::place::{in_words, place};
+use crate::NodeIndex;
 use crate::localise::{Family, Hypothesis, Losing, LossSite, Model, Pick, Scope};
 use crate::round::CellIndex;
 
@@ -32,7 +34,7 @@ pub(super) fn loss(model: &Model<'_>, pick: &Pick, hypothesis: &Hypothesis) -> D
         confidence: Confidence::Likely,
         summary,
         evidence,
-        advice: vec![advice],
+        advice: vec![with_device(model, hypothesis, &advice)],
         ruled_out: Vec::new(),
         shown: false,
         at_no_place: false,
@@ -241,6 +243,19 @@ fn only_first_packets(model: &Model<'_>, pick: &Pick) -> bool {
     };
     let even = |a: &Observation, b: &Observation| a.incomplete_flows.len() == b.incomplete_flows.len();
     seen.len() >= 2 && seen.iter().all(once) && seen.windows(2).all(|pair| even(&pair[0], &pair[1]))
+}
+
+/// Advice that names the device by which the node sends to others, where its kernel tells.
+fn with_device(model: &Model<'_>, hypothesis: &Hypothesis, advice: &str) -> String {
+    let nodes: &[NodeIndex] = match &hypothesis.scope {
+        Scope::Node(node) => &[*node],
+        Scope::Pair(a, b) => &[*a, *b],
+        _ => model.nodes_here(),
+    };
+    match nodes.iter().find_map(|node| uplink(model, *node)) {
+        Some(device) => advice.replace("DEVICE", device),
+        None => advice.to_owned(),
+    }
 }
 
 /// Where to look when answers come late.

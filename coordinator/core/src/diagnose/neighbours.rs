@@ -35,7 +35,7 @@ pub(super) fn neighbour_stale(scene: &Scene<'_>) -> Opinion {
                     state,
                 }) => {
                     let (from_name, to_name) = (node_name(scene.model, from), node_name(scene.model, to));
-                    evidence.push((from, to, format!("{from_name}'s neighbour entry for {to_name} has {believed} ({state}), but {to_name}'s device has {theirs}.")));
+                    evidence.push((from, to, format!("{from_name}'s neighbour entry for {to_name} has {believed} ({state}), but {to_name}'s device has {theirs}{}.", if scene.host(to).is_none() { ", as other nodes know" } else { "" })));
                     wrong.push((from, to, believed, state));
                 }
                 None => {}
@@ -77,14 +77,42 @@ pub(super) fn neighbour_stale(scene: &Scene<'_>) -> Opinion {
         .map(|(from, to)| (node_name(scene.model, *from), node_name(scene.model, *to)))
         .collect();
     let (from, to) = names[0].clone();
+    let mut advice: Vec<String> = pairs
+        .iter()
+        .filter_map(|(from, to)| removal(scene, *from, *to))
+        .collect();
+    advice.push(format!("On {from}: ip neigh show"));
+    advice.push(format!("If the entry comes again, look for who writes it: a script or a configuration of the network (it is {}), a second machine with that address.", wrong[0].3));
     Case {
         proof: Proof::Shown,
-        summary: format!("{from} sends what is for {to} to a wrong hardware address: its neighbour entry is stale."),
-        evidence: evidence.into_iter().filter(|(from, to, _)| pairs.contains(&(*from, *to))).map(|(.., words)| words).collect(),
-        advice: vec![format!("On {from}: ip neigh show; ip neigh flush to {to}'s ADDRESS. If it comes again, look for who writes it (a permanent entry, a second machine with that address).")],
-        place: Where { pairs: names, direction: None, plane: None, nodes: Vec::new(), ..scene.place.clone() },
+        summary: format!(
+            "{from} sends what is for {to} to a wrong hardware address: its neighbour entry is stale."
+        ),
+        evidence: evidence
+            .into_iter()
+            .filter(|(from, to, _)| pairs.contains(&(*from, *to)))
+            .map(|(.., words)| words)
+            .collect(),
+        advice,
+        place: Where {
+            pairs: names,
+            direction: None,
+            plane: None,
+            nodes: Vec::new(),
+            ..scene.place.clone()
+        },
     }
     .into()
+}
+
+/// What to type to have a node learn another's hardware address anew.
+fn removal(scene: &Scene<'_>, from: NodeIndex, to: NodeIndex) -> Option<String> {
+    let address = scene.address(to, Plane::Host)?;
+    let link = link_to(scene.host(from)?, address)?;
+    Some(format!(
+        "On {}: ip neigh del {address} dev {link}",
+        node_name(scene.model, from)
+    ))
 }
 
 /// What a node believes of another's hardware address.
@@ -101,7 +129,11 @@ enum Entry {
 fn entry(scene: &Scene<'_>, from: NodeIndex, to: NodeIndex) -> Option<Entry> {
     let facts = scene.host(from)?;
     let address = scene.address(to, Plane::Host)?;
-    let theirs = mac_of(scene.host(to)?, address)?;
+    // Where the other itself cannot be asked, who was answered by it lately knows.
+    let theirs = match scene.host(to) {
+        Some(facts) => mac_of(facts, address)?,
+        None => agreed(scene, from, to, address)?,
+    };
     let of = neighbour(facts, address, link_to(facts, address))?;
     let believed = of.mac.filter(|_| !is_dead(of.state))?;
     Some(if believed == theirs {
@@ -113,6 +145,19 @@ fn entry(scene: &Scene<'_>, from: NodeIndex, to: NodeIndex) -> Option<Entry> {
             state: of.state,
         }
     })
+}
+
+/// The hardware address at which all others but one were answered lately (`NUD_REACHABLE`) by a node that cannot be asked itself.
+fn agreed(scene: &Scene<'_>, but: NodeIndex, to: NodeIndex, address: IpAddr) -> Option<MacAddress> {
+    let others = scene.nodes().filter(|other| *other != but && *other != to);
+    let believed = others.filter_map(|other| {
+        let facts = scene.host(other)?;
+        let of = neighbour(facts, address, link_to(facts, address))?;
+        of.mac.filter(|_| of.state == NeighbourState::Reachable)
+    });
+    let mut believed = believed.collect::<Vec<_>>().into_iter();
+    let first = believed.next()?;
+    believed.all(|mac| mac == first).then_some(first)
 }
 
 /// `duplicate-address`: somebody else answers at an address.
@@ -132,7 +177,7 @@ pub(super) fn duplicate_address(scene: &Scene<'_>) -> Opinion {
             summary: format!("Another machine has the address of {name} ({words}): who talks to it gets one or the other."),
             evidence: vec![format!("{words} is known at {mac}, which is not {name}'s device, by {}.", list(&believers))],
             advice: vec![
-                format!("On another node: arping -D -I DEVICE {words}; ip neigh show {words}"),
+                format!("On another node: arping -D -I {} {words}; ip neigh show {words}", device(scene, node, address)),
                 format!("Find {mac} at the switch (its vendor is in the first three bytes), and give that machine another address."),
             ],
             place: Where { nodes: vec![name], pairs: Vec::new(), plane: None, direction: None, address, ..Where::default() },
@@ -173,6 +218,13 @@ pub(super) fn duplicate_address(scene: &Scene<'_>) -> Opinion {
         };
     }
     let seen = scene.model.observation(cell);
+    let asks = scene
+        .nodes()
+        .find(|node| Some(*node) != to && scene.host(*node).is_some());
+    let device = asks.map_or_else(
+        || "DEVICE".to_owned(),
+        |asks| device_at(scene, asks, Some(address)),
+    );
     let who = seen
         .as_ref()
         .and_then(|seen| seen.responder.as_ref())
@@ -181,11 +233,34 @@ pub(super) fn duplicate_address(scene: &Scene<'_>) -> Opinion {
     Case {
         proof: Proof::Shown,
         summary: format!("Somebody else answers at {address}: two machines or pods have this address."),
-        evidence: vec![format!("{count} cells were answered by another agent than the one that has the address{who}.")],
-        advice: vec![format!("Ask who has it: kubectl get pods -A -o wide | grep -w {address}; arping -D -I DEVICE {address}; ip route get {address} on each node")],
+        evidence: vec![format!(
+            "{count} cells were answered by another agent than the one that has the address{who}."
+        )],
+        advice: vec![
+            format!("Which pods have it: kubectl get pods -A -o wide | grep -w {address}"),
+            format!(
+                "On each node, which way it lies: ip route get {address}; arping -D -I {device} {address}"
+            ),
+        ],
         place,
     }
     .into()
+}
+
+/// The device by which others than a node reach an address.
+fn device(scene: &Scene<'_>, but: NodeIndex, address: Option<IpAddr>) -> String {
+    let other = scene
+        .nodes()
+        .find(|node| *node != but && scene.host(*node).is_some());
+    other.map_or_else(|| "DEVICE".to_owned(), |other| device_at(scene, other, address))
+}
+
+fn device_at(scene: &Scene<'_>, node: NodeIndex, address: Option<IpAddr>) -> String {
+    let link = scene
+        .host(node)
+        .zip(address)
+        .and_then(|(facts, address)| link_to(facts, address));
+    link.unwrap_or("DEVICE").to_owned()
 }
 
 /// Whether somebody is there whom a node takes for another: its kernel was answered lately (`NUD_REACHABLE`), or its probes

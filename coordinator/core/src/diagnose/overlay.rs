@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use mesh_proto::{Ask, IcmpError, NeighbourState, OverlayKind, Plane, Port, Seen, Where};
+use mesh_proto::{Ask, IcmpError, NeighbourState, NodeName, OverlayKind, Plane, Port, Seen, Where};
 
+use super::cni::restart_agents;
 use super::icmp_error::{Meaning, meaning};
 use super::kernel::{neighbour, route_to, tunnel};
 use super::place::{in_words, node_name, where_to_look};
@@ -65,6 +66,7 @@ pub(super) fn device_down(scene: &Scene<'_>) -> Opinion {
     let wanted = kind(scene);
     let mut down = Vec::new();
     let mut evidence = Vec::new();
+    let mut advice = Vec::new();
     let mut fine = Vec::new();
     for node in scene.suspects() {
         let Some(facts) = scene.host(node) else { continue };
@@ -73,6 +75,7 @@ pub(super) fn device_down(scene: &Scene<'_>) -> Opinion {
             Some((link, _)) if link.up => fine.push(format!("{} on {name} is up", link.name)),
             Some((link, _)) => {
                 evidence.push(format!("The kernel of {name}: the device {} is down.", link.name));
+                advice.push(format!("On {name}: ip link set {} up", link.name));
                 down.push(node);
             }
             None if wanted.is_some() && !facts.links.is_empty() => {
@@ -87,6 +90,15 @@ pub(super) fn device_down(scene: &Scene<'_>) -> Opinion {
         return against_if(!fine.is_empty(), fine.join(", "));
     }
     let place = scene.narrowed(&down);
+    let names: Vec<NodeName> = down.iter().map(|node| node_name(scene.model, *node)).collect();
+    advice.extend(restart_agents(
+        &names,
+        "the device, and the routes that went with it,",
+    ));
+    advice.push(format!(
+        "{}, to see that they are back: ip -d link show; ip route",
+        where_to_look(&place)
+    ));
     Case {
         proof: Proof::Shown,
         summary: format!(
@@ -94,10 +106,7 @@ pub(super) fn device_down(scene: &Scene<'_>) -> Opinion {
             in_words(&place)
         ),
         evidence,
-        advice: vec![
-            format!("{}: ip -d link show; ip link set DEVICE up", where_to_look(&place)),
-            "If it is missing, restart the CNI's pod there: it makes the device anew (kubectl -n kube-system get pods -o wide; kubectl delete pod ...).".to_owned(),
-        ],
+        advice,
         place: Where { direction: None, ..place },
     }
     .into()
@@ -145,7 +154,7 @@ pub(super) fn port_mismatch(scene: &Scene<'_>) -> Opinion {
             evidence,
             advice: vec![
                 format!("{}: ip -d link show type vxlan | grep dstport", where_to_look(&place)),
-                "Set one port for all in the CNI's configuration (Calico: FelixConfiguration vxlanPort; flannel: Backend.Port; Cilium: tunnel-port), then restart its pod there so that the device is made anew.".to_owned(),
+                format!("Set the port {usual} for all in the CNI's configuration (Calico: FelixConfiguration vxlanPort; flannel: Backend.Port; Cilium: tunnel-port); its agent makes the device anew when it starts."),
             ],
             place: Where { direction: None, ..place },
         }
@@ -221,13 +230,20 @@ pub(super) fn peer_stale(scene: &Scene<'_>) -> Opinion {
         all.filter(|(a, b)| a != b && touches(a, b)).collect()
     };
     let mut wrong = Vec::new();
-    let mut evidence = Vec::new();
+    let (mut evidence, mut advice) = (Vec::new(), Vec::new());
+    let mut is_missing = true;
     let mut right = 0_usize;
     for (a, b) in pairs {
         match entry(scene, a, b) {
             Some(Ok(())) => right += 1,
-            Some(Err(what)) => {
-                evidence.push(what);
+            Some(Err(stale)) => {
+                evidence.push(stale.words);
+                advice.extend(
+                    stale
+                        .cure
+                        .map(|cure| format!("On {}: {cure}", node_name(scene.model, a))),
+                );
+                is_missing &= stale.is_missing;
                 wrong.push((a, b));
             }
             None => {}
@@ -244,6 +260,8 @@ pub(super) fn peer_stale(scene: &Scene<'_>) -> Opinion {
         .map(|(a, b)| (node_name(scene.model, *a), node_name(scene.model, *b)));
     let pairs: Vec<_> = names.collect();
     let (from, to) = pairs[0].clone();
+    advice.extend(restart_agents(std::slice::from_ref(&from), "its entries"));
+    advice.push(format!("On {from}, to compare: bridge fdb show; ip neigh show"));
     let place =
         if wrong.len() > 1 && wrong.iter().all(|(a, _)| *a == wrong[0].0) && scene.roster().nodes.len() > 2 {
             Where {
@@ -262,14 +280,13 @@ pub(super) fn peer_stale(scene: &Scene<'_>) -> Opinion {
         };
     Case {
         proof: Proof::Shown,
-        summary: format!(
-            "The overlay of {from} sends what is for {to} to the wrong machine: its entry for {to} is stale."
-        ),
+        summary: if is_missing {
+            format!("The overlay of {from} does not know where to send what is for {to}: its entry for {to} is missing.")
+        } else {
+            format!("The overlay of {from} sends what is for {to} to the wrong machine: its entry for {to} is stale.")
+        },
         evidence,
-        advice: vec![
-            format!("On {from}: bridge fdb show; ip neigh show; compare with {to}'s node address and the MAC of its overlay device."),
-            format!("Restart the CNI's pod on {from}, which writes the entries again; or by hand: bridge fdb replace MAC dev DEVICE dst {to}'s ADDRESS"),
-        ],
+        advice,
         place,
     }
     .into()
@@ -287,8 +304,17 @@ fn explains_pairs(scene: &Scene<'_>, pairs: &[(NodeIndex, NodeIndex)]) -> bool {
         })
 }
 
+/// An entry that does not lead to the other node.
+struct Stale {
+    words: String,
+    /// What writes the right one, where all of it is known.
+    cure: Option<String>,
+    /// There is none.
+    is_missing: bool,
+}
+
 /// Whether what a node knows of another's overlay is right; `None` if the kernel does not say.
-fn entry(scene: &Scene<'_>, a: NodeIndex, b: NodeIndex) -> Option<Result<(), String>> {
+fn entry(scene: &Scene<'_>, a: NodeIndex, b: NodeIndex) -> Option<Result<(), Stale>> {
     let facts = scene.host(a)?;
     let (link, of) = tunnel(facts, kind(scene))?;
     if of.kind != OverlayKind::Vxlan {
@@ -298,25 +324,32 @@ fn entry(scene: &Scene<'_>, a: NodeIndex, b: NodeIndex) -> Option<Result<(), Str
     if route.link.as_deref() != Some(link.name.as_str()) {
         return None;
     }
+    let device = &link.name;
     let (from, to) = (node_name(scene.model, a), node_name(scene.model, b));
     let gateway = route.gateway?;
     // A route by way of another machine is no entry's fault.
     if scene.host(b).is_some_and(|facts| !facts.has_address(gateway)) {
         return None;
     }
-    let Some(mac) = neighbour(facts, gateway, Some(&link.name)).and_then(|of| of.mac) else {
-        return Some(Err(format!(
-            "{from} has no neighbour entry for {gateway} (the overlay of {to}) on {}.",
-            link.name
-        )));
-    };
     let theirs = scene.host(b);
     let their_mac = theirs.and_then(|facts| tunnel(facts, kind(scene))?.0.mac);
+    let right_neighbour =
+        || their_mac.map(|mac| format!("ip neigh replace {gateway} lladdr {mac} dev {device} nud permanent"));
+    let Some(mac) = neighbour(facts, gateway, Some(device)).and_then(|of| of.mac) else {
+        return Some(Err(Stale {
+            words: format!("{from} has no neighbour entry for {gateway} (the overlay of {to}) on {device}."),
+            cure: right_neighbour(),
+            is_missing: true,
+        }));
+    };
     if let Some(their_mac) = their_mac.filter(|theirs| *theirs != mac) {
-        return Some(Err(format!(
-            "{from}'s neighbour entry for {gateway} on {} has {mac}, but the overlay device of {to} has {their_mac}.",
-            link.name
-        )));
+        return Some(Err(Stale {
+            words: format!(
+                "{from}'s neighbour entry for {gateway} on {device} has {mac}, but the overlay device of {to} has {their_mac}."
+            ),
+            cure: right_neighbour(),
+            is_missing: false,
+        }));
     }
     let wanted = scene.address(b, Plane::Host)?;
     let is_theirs =
@@ -327,20 +360,26 @@ fn entry(scene: &Scene<'_>, a: NodeIndex, b: NodeIndex) -> Option<Result<(), Str
         .filter(|of| of.link == link.name && (of.mac == mac || of.mac.0 == [0; 6]))
         .filter_map(|of| of.peer)
         .collect();
+    let cure = Some(format!("bridge fdb replace {mac} dev {device} dst {wanted}"));
     if peers.is_empty() {
-        return Some(Err(format!(
-            "{from} has no forwarding entry for {mac} (the overlay of {to}) on {}.",
-            link.name
-        )));
+        return Some(Err(Stale {
+            words: format!("{from} has no forwarding entry for {mac} (the overlay of {to}) on {device}."),
+            cure,
+            is_missing: true,
+        }));
     }
     if peers.iter().copied().any(is_theirs) {
         return Some(Ok(()));
     }
     let peers: Vec<String> = peers.iter().map(ToString::to_string).collect();
-    Some(Err(format!(
-        "{from} sends what is for {mac} (the overlay of {to}) to {}, but {to} is {wanted}.",
-        peers.join(", ")
-    )))
+    Some(Err(Stale {
+        words: format!(
+            "{from} sends what is for {mac} (the overlay of {to}) to {}, but {to} is {wanted}.",
+            peers.join(", ")
+        ),
+        cure,
+        is_missing: false,
+    }))
 }
 
 pub(super) fn against_if(is_known: bool, why: String) -> Opinion {

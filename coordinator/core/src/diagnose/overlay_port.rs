@@ -41,19 +41,19 @@ fn carrier(scene: &Scene<'_>) -> String {
     }
 }
 
-fn advice(scene: &Scene<'_>, place: &Where) -> Vec<String> {
-    let mut advice = Vec::new();
+fn advice(scene: &Scene<'_>, place: &Where, mut advice: Vec<String>) -> Vec<String> {
     let at = where_to_look(place);
     if let Some(port) = usual_port(scene, None).filter(|_| kind(scene) != Some(OverlayKind::Ipip)) {
         advice.push(format!(
-            "{at}, where firewalld runs: firewall-cmd --permanent --add-port={port}/udp && firewall-cmd --reload; where ufw runs: ufw allow {port}/udp"
+            "{at}, where firewalld runs: firewall-cmd --permanent --add-port={port}/udp && firewall-cmd --reload"
         ));
+        advice.push(format!("{at}, where ufw runs: ufw allow {port}/udp"));
         advice.push(format!(
             "Allow UDP port {port} between all nodes, in and out, in the cloud's security groups as well."
         ));
     }
     advice.push(format!(
-        "{at}: nft list ruleset | grep -nE 'drop|reject'; iptables-save | grep -nE 'DROP|REJECT'; iptables-legacy-save"
+        "{at}, to see all rules that stop something: nft -a list ruleset | grep -nE 'drop|reject'; iptables-save | grep -nE 'DROP|REJECT'; iptables-legacy-save"
     ));
     advice
 }
@@ -75,12 +75,17 @@ fn by_rules(scene: &Scene<'_>) -> Option<Case> {
         "drops"
     };
     let sure = shown.iter().all(|blocked| blocked.sure);
+    let mut removals: Vec<String> = shown
+        .iter()
+        .filter_map(|blocked| blocked.removal.clone())
+        .collect();
+    removals.dedup();
     let words = shown.into_iter().map(|blocked| blocked.words);
     Some(Case {
         proof: if sure { Proof::Shown } else { Proof::Likely },
         summary: summary_of_firewall(scene, &place, does),
         evidence: words.chain(knock_words(scene)).collect(),
-        advice: advice(scene, &place),
+        advice: advice(scene, &place, removals),
         place,
     })
 }
@@ -101,7 +106,7 @@ fn by_knocks(scene: &Scene<'_>) -> Option<Case> {
         proof: Proof::Shown,
         summary: summary_of_firewall(scene, &place, "rejects"),
         evidence: knock_words(scene),
-        advice: advice(scene, &place),
+        advice: advice(scene, &place, Vec::new()),
         place: Where {
             direction: scene.place.direction.or(Some(Direction::Ingress)),
             ..place
@@ -148,7 +153,7 @@ fn by_what_is_left(scene: &Scene<'_>) -> Option<Case> {
         evidence: vec![format!(
             "Overlay devices, their ports, entries and routes are in order; {rules}."
         )],
-        advice: advice(scene, &scene.place),
+        advice: advice(scene, &scene.place, Vec::new()),
         place: scene.place.clone(),
     })
 }
@@ -173,6 +178,7 @@ struct Blocked {
     sure: bool,
     rejects: bool,
     words: String,
+    removal: Option<String>,
 }
 
 fn blocking_rules(scene: &Scene<'_>) -> Vec<Blocked> {
@@ -207,6 +213,7 @@ fn blocking_rules(scene: &Scene<'_>) -> Vec<Blocked> {
                 sure: stops.iter().flatten().all(|stop| stop.sure),
                 rejects: stop.rejects(),
                 words: scene.says(node, stop),
+                removal: scene.removal(node, stop),
             });
         }
     }

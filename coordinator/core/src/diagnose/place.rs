@@ -48,12 +48,12 @@ pub(super) fn in_words(place: &Where) -> String {
     }
 }
 
-/// Where to type a command: `On worker-2`, `On both nodes and between them`, `On each node and between them`.
+/// Where to type a command: `On worker-2`, `On worker-2 and worker-3`, `On each node`.
 pub(super) fn where_to_look(place: &Where) -> String {
     match (place.nodes.as_slice(), place.pairs.as_slice()) {
-        ([], [_]) => "On both nodes and between them".to_owned(),
-        ([], []) => "On each node and between them".to_owned(),
-        ([], _) => "On the nodes of these pairs and between them".to_owned(),
+        ([], [(a, b)]) => format!("On {a} and {b}"),
+        ([], []) => "On each node".to_owned(),
+        ([], _) => "On the nodes of these pairs".to_owned(),
         (nodes, _) => format!("On {}", list(nodes)),
     }
 }

@@ -35,6 +35,12 @@ const OF_ONE_POD: [&str; 7] = [
     "KUBE-NWPLCY-",
 ];
 
+/// Whether a component of the cluster wrote a rule.
+pub(super) fn is_of_component(stop: &Stop<'_>) -> bool {
+    COMPONENT_TABLES.contains(&stop.table.name.as_str())
+        || COMPONENTS.iter().any(|of| stop.chain.name.starts_with(of))
+}
+
 /// Whether components of the cluster have rules that decide something in a back end.
 fn has_components(facts: &HostFacts, backend: Backend) -> bool {
     let mut tables = facts
@@ -102,14 +108,16 @@ pub(super) fn iptables_split(scene: &Scene<'_>) -> Opinion {
         return Opinion::Elsewhere;
     }
     let place = scene.narrowed(&split);
+    let at = where_to_look(&place);
     Case {
         proof: if sure { Proof::Shown } else { Proof::Likely },
         summary: format!("Old rules on {} contradict the new ones: rules of the cluster's components stand in both back ends of iptables.", in_words(&place)),
         evidence,
         advice: vec![
-            format!("{}: compare with a healthy node: iptables-nft-save | grep -cE 'KUBE-|cali-'; iptables-legacy-save | grep -cE 'KUBE-|cali-'", where_to_look(&place)),
-            "Keep one back end and flush the stale one (all of its tables; a reboot does the same): iptables-legacy -P FORWARD ACCEPT; for t in filter nat mangle raw; do iptables-legacy -t $t -F; iptables-legacy -t $t -X; done".to_owned(),
-            "Then restart the CNI's pod there (calico-node) and kube-proxy, so that they write their rules again.".to_owned(),
+            format!("{at}, how many rules each back end has; the one that healthy nodes use is the one to keep: iptables-nft-save | grep -cE 'KUBE-|cali-'; iptables-legacy-save | grep -cE 'KUBE-|cali-'"),
+            "To flush the old one while the node serves cuts connections: drain the node first. A reboot does the same, unless something restores rules when it starts.".to_owned(),
+            format!("{at}, if the old rules are those of iptables-legacy: iptables-legacy -P FORWARD ACCEPT; for t in filter nat mangle raw security; do iptables-legacy -t $t -F; iptables-legacy -t $t -X; done"),
+            "Then restart kube-proxy and the CNI's agent there, so that they write their rules again.".to_owned(),
         ],
         place: Where { direction: None, ..place },
     }
@@ -178,8 +186,10 @@ pub(super) fn policy_blocked(scene: &Scene<'_>) -> Opinion {
     }
     let advice = |place: &Where| {
         vec![
-            "kubectl get networkpolicy -A; kubectl describe networkpolicy -n NAMESPACE NAME (Calico: kubectl get globalnetworkpolicies.crd.projectcalico.org; Cilium: kubectl get ciliumnetworkpolicies -A)".to_owned(),
-            format!("Allow what is blocked there, or leave the namespace of these pods out; {}: iptables-save | grep -E 'cali-|KUBE-NWPLCY'", where_to_look(place)),
+            "kubectl get networkpolicy -A".to_owned(),
+            "Where Calico or Cilium runs: kubectl get globalnetworkpolicies.crd.projectcalico.org,ciliumnetworkpolicies,ciliumclusterwidenetworkpolicies -A".to_owned(),
+            format!("{}, what they make of it: iptables-save | grep -E 'cali-|KUBE-NWPLCY'", where_to_look(place)),
+            "Allow in the policy what is blocked, or leave the namespace of these pods out of it.".to_owned(),
         ]
     };
     if !blocked.is_empty() && scene.covers(&blocked) {
@@ -309,8 +319,8 @@ pub(super) fn policy_node_port(scene: &Scene<'_>) -> Opinion {
         summary: format!("From a pod, NodePorts time out {which}: an egress policy with {by} looks at the address before or after it is translated."),
         evidence: vec!["From the nodes themselves the same NodePorts work everywhere.".to_owned()],
         advice: vec![
+            "Which policies govern what leaves: kubectl get networkpolicy -A -o custom-columns='NAMESPACE:.metadata.namespace,NAME:.metadata.name,TYPES:.spec.policyTypes,EGRESS:.spec.egress'".to_owned(),
             "Use the ClusterIP inside the cluster; or allow both in the policy: the node network (ipBlock) and the backend's pods (podSelector).".to_owned(),
-            "kubectl get networkpolicy -A -o yaml | grep -B2 -A8 egress".to_owned(),
         ],
         place,
     }

@@ -42,6 +42,15 @@ pub(super) fn protocol_filtered(scene: &Scene<'_>) -> Opinion {
     }
     let rules: Vec<String> = stops.iter().map(|(node, stop)| scene.says(*node, stop)).collect();
     let name = protocol.meaning();
+    let mut advice: Vec<String> = stops
+        .iter()
+        .filter_map(|(node, stop)| scene.removal(*node, stop))
+        .collect();
+    advice.push(format!(
+        "{1}: iptables-save | grep -i -- '-p {0}'; nft list ruleset | grep -n {0}",
+        name.to_ascii_lowercase(),
+        where_to_look(&place)
+    ));
     Case {
         proof: if rules.is_empty() {
             Proof::Likely
@@ -50,11 +59,7 @@ pub(super) fn protocol_filtered(scene: &Scene<'_>) -> Opinion {
         },
         summary: format!("{name} is dropped at {at}, other protocols pass."),
         evidence: rules,
-        advice: vec![format!(
-            "{1}: iptables-save | grep -i -- '-p {0}'; nft list ruleset | grep -n {0}",
-            name.to_ascii_lowercase(),
-            where_to_look(&place)
-        )],
+        advice,
         place,
     }
     .into()

@@ -14,7 +14,7 @@ const LEAST: usize = 3;
 
 /// Takes the cells of such endpoints out of places that are wider or none, where two slow endpoints hide each other, and names
 /// them.
-pub(super) fn slow_endpoints(model: &Model<'_>, picks: &mut Vec<Pick>) -> Vec<Draft> {
+pub(super) fn slow_endpoints(model: &Model<'_>, picks: &mut [Pick]) -> Vec<Draft> {
     let endpoints = model.matrix.round().roster().cluster.dns.iter();
     let mut drafts = Vec::new();
     for (number, endpoint) in endpoints.flat_map(|dns| dns.endpoints.iter().enumerate()) {
@@ -57,7 +57,6 @@ pub(super) fn slow_endpoints(model: &Model<'_>, picks: &mut Vec<Pick>) -> Vec<Dr
             explains: taken,
         });
     }
-    picks.retain(|pick| !pick.explains.is_empty());
     drafts
 }
 

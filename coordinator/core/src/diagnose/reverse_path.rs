@@ -65,8 +65,9 @@ pub(super) fn reverse_path_filter(scene: &Scene<'_>) -> Opinion {
         summary: format!("Strict reverse path filtering on {} drops packets that come by another way than it would answer.", in_words(&place)),
         evidence,
         advice: vec![
-            format!("{}: sysctl -w net.ipv4.conf.all.rp_filter=2 (loose; the larger of all and the device counts)", where_to_look(&place)),
-            "Or make both ways the same: natOutgoing for the pod network, or routes that fit: nstat -az TcpExtIPReversePathFilter".to_owned(),
+            format!("{}, loose instead of strict: sysctl -w net.ipv4.conf.all.rp_filter=2", where_to_look(&place)),
+            format!("{}, whether it still drops: nstat -az TcpExtIPReversePathFilter", where_to_look(&place)),
+            "Of the values of `all` and of the device the larger counts. Or make both ways the same: natOutgoing for the pod network, or routes that fit.".to_owned(),
         ],
         place: Where { direction: None, ..place },
     }

@@ -4,9 +4,10 @@ use std::net::IpAddr;
 
 use mesh_proto::{Plane, Reason, Where};
 
+use super::cni::restart_agents;
 use super::forwarding::{is_of_pods, stops};
 use super::icmp_error::{Meaning, meaning};
-use super::kernel::{forwards, has_own_route, route_to, rules_are_known, tunnel};
+use super::kernel::{forwards, has_own_route, is_encapsulated, route_to, rules_are_known, tunnel};
 use super::overlay::{against_if, device_down};
 use super::place::{in_words, node_name, where_to_look};
 use super::scene::{Scene, passed_on};
@@ -88,6 +89,27 @@ pub(super) fn pod_routes_missing(scene: &Scene<'_>) -> Opinion {
             ..scene.place.clone()
         }
     };
+    let advice = missing_advice(scene, &missing, &place);
+    Case {
+        // Some networks between nodes route pod addresses by themselves; there every node lacks such routes.
+        proof: if present > 0 { Proof::Shown } else { Proof::Likely },
+        summary: format!(
+            "The routes to other nodes' pods are missing: {}.",
+            in_words(&place)
+        ),
+        evidence: missing_evidence(scene, &missing),
+        advice,
+        place: Where {
+            direction: None,
+            plane: Some(Plane::Pod),
+            ..place
+        },
+    }
+    .into()
+}
+
+/// What the kernels have instead of the routes that are missing, of a few of them.
+fn missing_evidence(scene: &Scene<'_>, missing: &[(NodeIndex, NodeIndex)]) -> Vec<String> {
     let evidence = missing.iter().take(3).filter_map(|(from, to)| {
         let pod = scene.address(*to, Plane::Pod)?;
         let way = match route_to(scene.host(*from)?, pod) {
@@ -104,18 +126,59 @@ pub(super) fn pod_routes_missing(scene: &Scene<'_>) -> Opinion {
             node_name(scene.model, *to)
         ))
     });
-    Case {
-        // Some networks between nodes route pod addresses by themselves; there every node lacks such routes.
-        proof: if present > 0 { Proof::Shown } else { Proof::Likely },
-        summary: format!("The routes to other nodes' pods are missing: {}.", in_words(&place)),
-        evidence: evidence.collect(),
-        advice: vec![
-            "With Calico without encapsulation routes come by BGP: calicoctl node status; allow TCP port 179 between the nodes: firewall-cmd --permanent --add-port=179/tcp && firewall-cmd --reload; or switch an encapsulation on (VXLAN).".to_owned(),
-            format!("{}: ip route; and the log of the CNI's pod there.", where_to_look(&place)),
-        ],
-        place: Where { direction: None, plane: Some(Plane::Pod), ..place },
+    evidence.collect()
+}
+
+/// How missing routes come back: by hand, and by who writes them.
+fn missing_advice(scene: &Scene<'_>, missing: &[(NodeIndex, NodeIndex)], place: &Where) -> Vec<String> {
+    let mut advice: Vec<String> = missing
+        .iter()
+        .filter_map(|(from, to)| restored(scene, *from, *to))
+        .take(RESTORED)
+        .collect();
+    if !scene
+        .model
+        .nodes_here()
+        .iter()
+        .any(|node| is_encapsulated(scene.model, *node))
+    {
+        advice.push("Without encapsulation such routes come by BGP or from the cloud; why they are missing was not seen.".to_owned());
+        advice.push("Where Calico runs, whether its sessions stand: calicoctl node status".to_owned());
+        advice.push("If they do not, and firewalld runs, on each node: firewall-cmd --permanent --add-port=179/tcp && firewall-cmd --reload".to_owned());
     }
-    .into()
+    advice.extend(restart_agents(&place.nodes, "the routes"));
+    advice.push(format!(
+        "{}, to see that they are back: ip route",
+        where_to_look(place)
+    ));
+    advice
+}
+
+/// How many routes are told that are to be written again.
+const RESTORED: usize = 3;
+
+/// The command that writes a missing route again, as another node has it.
+fn restored(scene: &Scene<'_>, from: NodeIndex, to: NodeIndex) -> Option<String> {
+    let pod = scene.address(to, Plane::Pod)?;
+    let mut others = scene.nodes().filter(|other| *other != from && *other != to);
+    let route = others.find_map(|other| {
+        let facts = scene.host(other)?;
+        has_own_route(facts, pod).then(|| route_to(facts, pod)).flatten()
+    })?;
+    // That node's own device must be here as well.
+    let link = route.link.as_deref()?;
+    scene.host(from)?.link(link).filter(|link| link.up)?;
+    Some(format!(
+        "On {}: ip route replace {} via {} dev {link}{}",
+        node_name(scene.model, from),
+        route.to,
+        route.gateway?,
+        if is_encapsulated(scene.model, from) {
+            " onlink"
+        } else {
+            ""
+        }
+    ))
 }
 
 /// `underlay-drops-pods`: the network between the nodes does not carry pod addresses.
@@ -234,16 +297,22 @@ pub(super) fn routing_loop(scene: &Scene<'_>) -> Opinion {
             icmp.kind, icmp.code, icmp.from
         ));
     }
-    circling(place, evidence).into()
+    let target = scene
+        .pick
+        .explains
+        .iter()
+        .find_map(|cell| scene.model.cell(*cell).address);
+    circling(place, evidence, target).into()
 }
 
-fn circling(place: Where, evidence: Vec<String>) -> Case {
+fn circling(place: Where, evidence: Vec<String>, target: Option<IpAddr>) -> Case {
+    let target = target.map_or_else(|| "ADDRESS".to_owned(), |target| target.to_string());
     Case {
         proof: Proof::Shown,
         summary: format!("Packets circle until their TTL ends: {}.", in_words(&place)),
         evidence,
         advice: vec![format!(
-            "{}: ip route get ADDRESS, hop by hop; one of them sends back where it came from. Restart the CNI's pods there, or remove the wrong route.",
+            "{}, hop by hop; one sends back where it came from, and that route must go: ip route get {target}",
             where_to_look(&place)
         )],
         place: Where {
@@ -291,7 +360,7 @@ fn by_routes(scene: &Scene<'_>) -> Option<Case> {
         pairs: vec![(first, second)],
         ..scene.place.clone()
     };
-    Some(circling(place, vec![evidence]))
+    Some(circling(place, vec![evidence], Some(pod)))
 }
 
 /// Hops that answer at more than one distance, with others between.

@@ -99,7 +99,12 @@ impl<'a> Scene<'a> {
 
     /// What stops packets at a node, in words.
     pub(super) fn says(&self, node: NodeIndex, stop: &Stop<'_>) -> String {
-        format!("On {}: {}", node_name(self.model, node), stop.words())
+        says(self.model, node, stop)
+    }
+
+    /// What to type on a node to take away what stops packets there.
+    pub(super) fn removal(&self, node: NodeIndex, stop: &Stop<'_>) -> Option<String> {
+        removal(self.model, node, stop)
     }
 
     /// The two nodes between which the place is, if it is a pair.
@@ -117,13 +122,12 @@ impl<'a> Scene<'a> {
 
     /// What the kernel says in an agent's place.
     pub(super) fn facts(&self, node: NodeIndex, plane: Plane) -> Option<&'a HostFacts> {
-        let agent = self.model.agent_at(node, plane)?;
-        self.model.matrix.agent(agent)?.facts.as_ref()
+        facts_of(self.model, node, plane)
     }
 
     /// The address of a node's agent.
     pub(super) fn address(&self, node: NodeIndex, plane: Plane) -> Option<IpAddr> {
-        self.roster().agent(self.model.agent_at(node, plane)?)?.address
+        address_of(self.model, node, plane)
     }
 
     /// The node that an address belongs to, as far as agents and kernels say.
@@ -237,6 +241,29 @@ impl<'a> Scene<'a> {
         }
         place
     }
+}
+
+/// What the kernel says in the place of a node's agent.
+pub(super) fn facts_of<'a>(model: &Model<'a>, node: NodeIndex, plane: Plane) -> Option<&'a HostFacts> {
+    let agent = model.agent_at(node, plane)?;
+    model.matrix.agent(agent)?.facts.as_ref()
+}
+
+/// The address of a node's agent.
+pub(super) fn address_of(model: &Model<'_>, node: NodeIndex, plane: Plane) -> Option<IpAddr> {
+    let agent = model.agent_at(node, plane)?;
+    model.matrix.round().roster().agent(agent)?.address
+}
+
+/// What stops packets at a node, in words.
+pub(super) fn says(model: &Model<'_>, node: NodeIndex, stop: &Stop<'_>) -> String {
+    format!("On {}: {}", node_name(model, node), stop.words())
+}
+
+/// What to type on a node to take away what stops packets there.
+pub(super) fn removal(model: &Model<'_>, node: NodeIndex, stop: &Stop<'_>) -> Option<String> {
+    let command = stop.removal()?;
+    Some(format!("On {}: {command}", node_name(model, node)))
 }
 
 /// Whether somebody answered a hop with time exceeded.

@@ -4,6 +4,8 @@ use mesh_proto::{AgentIndex, Reason, Where};
 
 use super::asked::Asked;
 use super::evidence::icmp;
+use super::meetings::meetings;
+use super::place::node_name;
 use super::scene::Scene;
 use super::services::{direct_tries, has_one_node, is_everywhere, service_place};
 use super::signature::{Case, Opinion, Proof};
@@ -38,6 +40,17 @@ pub(super) fn api_server_down(scene: &Scene<'_>) -> Opinion {
     if !refused && tries.is_empty() {
         return Opinion::Elsewhere;
     }
+    let asked = if tries.is_empty() {
+        None
+    } else {
+        let asked: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
+        Some(format!(
+            "Asked by their own addresses ({}), its endpoints do not answer either.",
+            asked.join(", ")
+        ))
+    };
+    let (rules, removals): (Vec<String>, Vec<Option<String>>) = closed(scene, &place).into_iter().unzip();
+    let removals = removals.into_iter().flatten();
     Case {
         proof: if tries.len() >= 2 || (refused && !tries.is_empty()) {
             Proof::Shown
@@ -49,22 +62,31 @@ pub(super) fn api_server_down(scene: &Scene<'_>) -> Opinion {
         } else {
             "The API server does not answer: neither the service nor its endpoints, to nobody.".into()
         },
-        evidence: if tries.is_empty() {
-            Vec::new()
-        } else {
-            vec![format!(
-                "Asked by their own addresses ({}), its endpoints do not answer either.",
-                endpoints
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            )]
-        },
-        advice: Asked::Api.advice(),
+        evidence: rules.into_iter().chain(asked).collect(),
+        advice: removals.chain(Asked::Api.advice(scene.cluster())).collect(),
         place,
     }
     .into()
+}
+
+/// Rules of its own node that keep all from it, and how to take them away.
+fn closed(scene: &Scene<'_>, place: &Where) -> Vec<(String, Option<String>)> {
+    let is_there = |node| place.nodes.contains(&node_name(scene.model, node));
+    let met = scene
+        .pick
+        .explains
+        .first()
+        .map(|cell| meetings(scene.model, *cell))
+        .unwrap_or_default();
+    let stops = met
+        .iter()
+        .filter(|meeting| is_there(meeting.at))
+        .filter_map(|meeting| Some((meeting.at, meeting.stop()?)));
+    let mut rules: Vec<_> = stops
+        .map(|(at, stop)| (scene.says(at, &stop), scene.removal(at, &stop)))
+        .collect();
+    rules.dedup();
+    rules
 }
 
 /// Resets from the endpoint. Who is silent instead may be kept from it by another fault, so long as most are not.
@@ -138,9 +160,13 @@ pub(super) fn dns_down(scene: &Scene<'_>) -> Opinion {
         } else {
             Proof::Shown
         },
-        summary: "DNS is down: neither the service nor any endpoint answers anybody.".into(),
+        summary: if Asked::Dns.endpoints(scene.cluster()).is_empty() {
+            "DNS is down: its service has no endpoint, so nobody is there to answer.".into()
+        } else {
+            "DNS is down: neither the service nor any endpoint answers anybody.".into()
+        },
         evidence: Vec::new(),
-        advice: Asked::Dns.advice(),
+        advice: Asked::Dns.advice(scene.cluster()),
         place,
     }
     .into()
@@ -177,7 +203,7 @@ fn dns_endpoint(scene: &Scene<'_>, endpoint: &crate::Backend, summary: String) -
         proof: Proof::Shown,
         summary,
         evidence: Vec::new(),
-        advice: Asked::Dns.advice(),
+        advice: Asked::Dns.advice(scene.cluster()),
         place: Where {
             nodes: vec![endpoint.node.clone()],
             endpoint: Some(endpoint.address),

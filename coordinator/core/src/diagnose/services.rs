@@ -84,8 +84,9 @@ pub(super) fn kube_proxy_missing(scene: &Scene<'_>) -> Opinion {
             vec!["The addresses behind the services are reachable from there, the services are not.".to_owned()]
         },
         advice: vec![
-            format!("kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy | grep {at}; kubectl -n kube-system delete pod KUBE-PROXY-POD"),
-            "On the node: iptables-save | grep -c KUBE-SVC; nft list table ip kube-proxy; ipvsadm -Ln".to_owned(),
+            format!("Whether kube-proxy runs there: kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy --field-selector spec.nodeName={at}"),
+            format!("If it does, start it anew: kubectl -n kube-system delete pods -l k8s-app=kube-proxy --field-selector spec.nodeName={at}"),
+            format!("On {at}, whether its rules are back: iptables-save | grep -c KUBE-SVC; nft list table ip kube-proxy; ipvsadm -Ln"),
         ],
         place: Where { direction: None, ..scene.place.clone() },
     }
@@ -132,14 +133,18 @@ pub(super) fn no_endpoints(scene: &Scene<'_>) -> Opinion {
     let rules = rejections(scene, asked);
     Case {
         proof: if rules.is_empty() { Proof::Likely } else { Proof::Shown },
-        summary: format!("{} has no ready endpoint: every node refuses on its behalf.", capital(&what)),
+        summary: if asked == Asked::Dns && asked.endpoints(scene.cluster()).is_empty() {
+            "DNS is down: its service has no endpoint, so every node refuses on its behalf.".to_owned()
+        } else {
+            format!("{} has no ready endpoint: every node refuses on its behalf.", capital(&what))
+        },
         evidence: [
             "ICMP port unreachable came at once from the client's own node, which is how kube-proxy refuses; a closed port is refused by a TCP reset.".to_owned(),
         ]
         .into_iter()
         .chain(rules)
         .collect(),
-        advice: asked.advice(),
+        advice: asked.advice(scene.cluster()),
         place,
     }
     .into()
@@ -219,7 +224,8 @@ pub(super) fn endpoint_stale(scene: &Scene<'_>) -> Opinion {
     evidence.truncate(RULES_SHOWN);
     let mut place = service_place(scene, asked);
     let advice = vec![
-        "kubectl get endpointslices -A -o wide; compare with: iptables-save -t nat | grep -E 'KUBE-(SVC|SEP)'; nft list table ip kube-proxy".to_owned(),
+        "kubectl get endpointslices -A -o wide".to_owned(),
+            "On the node, to compare: iptables-save -t nat | grep -E 'KUBE-(SVC|SEP)'; nft list table ip kube-proxy".to_owned(),
         "Restart kube-proxy where the rules are old; if the EndpointSlice itself names the address, delete the slice: its controller writes it anew.".to_owned(),
     ];
     // A node's own rules translate what its pods and it send, and what comes to its NodePorts.
@@ -411,8 +417,9 @@ pub(super) fn masquerade_missing(scene: &Scene<'_>) -> Opinion {
         summary: format!("What comes to NodePorts is sent on without translating its source, so answers go past the node that it came to: {}.", in_words(&place)),
         evidence,
         advice: vec![
-            "On the node: iptables -t nat -S KUBE-POSTROUTING; nft list chain ip kube-proxy masquerading; then restart kube-proxy there.".to_owned(),
-            "kube-proxy --masquerade-all or --cluster-cidr may have been changed: kubectl -n kube-system get configmap kube-proxy -o yaml".to_owned(),
+            "On the node: iptables -t nat -S KUBE-POSTROUTING; nft list chain ip kube-proxy masquerading".to_owned(),
+            "Then restart kube-proxy there, which writes them anew.".to_owned(),
+            "Its --masquerade-all or --cluster-cidr may have been changed: kubectl -n kube-system get configmap kube-proxy -o yaml".to_owned(),
         ],
         place,
     }

@@ -384,7 +384,7 @@ fn is_of_pair(fault: &Draft) -> bool {
 }
 
 /// Whether a cell's packets may go between two nodes, by any way that the network could take.
-fn may_pass_between(model: &Model<'_>, cell: CellIndex, a: NodeIndex, b: NodeIndex) -> bool {
+pub(super) fn may_pass_between(model: &Model<'_>, cell: CellIndex, a: NodeIndex, b: NodeIndex) -> bool {
     let is_between = |from, to| (from, to) == (a, b) || (from, to) == (b, a);
     model
         .parts_of(cell)

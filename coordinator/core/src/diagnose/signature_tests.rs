@@ -145,7 +145,60 @@ fn entries_that_lead_to_the_wrong_machine_name_who_has_them_and_for_whom() {
             from.as_str().contains("-11.") && to.as_str().contains("-18."),
             "{finding:#?}"
         );
+        assert!(
+            finding.advice[0].contains(&overlay_mac(1).to_string())
+                && finding.advice[0].contains("vxlan.calico"),
+            "all of the command is known: {finding:#?}"
+        );
     }
+}
+
+#[test]
+fn an_entry_that_is_missing_leads_to_no_wrong_machine() {
+    let finding = found(3, overlay_of_pair, |facts| {
+        facts[0]
+            .forwarding_entries
+            .retain(|entry| entry.mac != overlay_mac(1));
+    });
+    assert_eq!(finding.cause, Cause::OverlayPeerStale, "{finding:#?}");
+    assert!(
+        finding.summary.contains("missing") && !finding.summary.contains("wrong"),
+        "{finding:#?}"
+    );
+}
+
+#[test]
+fn missing_routes_of_an_overlay_are_written_by_its_agent_and_not_by_bgp() {
+    let finding = found(4, overlay_of_third, |facts| {
+        facts[2]
+            .routes
+            .retain(|route| route.link.as_deref() != Some("vxlan.calico"));
+    });
+    assert_eq!(finding.cause, Cause::PodRoutesMissing, "{finding:#?}");
+    let advice = finding.advice.join(" ");
+    assert!(!advice.contains("BGP") && !advice.contains("179"), "{advice}");
+    assert!(
+        advice.contains("ip route replace 10.244.1.0/24 via 10.244.1.0 dev vxlan.calico onlink"),
+        "{advice}"
+    );
+}
+
+#[test]
+fn the_simplest_cell_is_the_example() {
+    let finding = found(4, overlay_of_third, |facts| facts[2].links[2].up = false);
+    let example = finding
+        .evidence
+        .iter()
+        .find(|line| line.contains("for example"))
+        .unwrap();
+    assert!(
+        example.contains("/pod to") && example.contains("by icmp"),
+        "{example}"
+    );
+    assert!(
+        finding.advice[0].contains("ip link set vxlan.calico up"),
+        "{finding:#?}"
+    );
 }
 
 #[test]
@@ -169,6 +222,49 @@ fn a_stale_neighbour_of_the_node_network_is_told_from_a_cut_pair() {
             .iter()
             .any(|line| line.starts_with("neighbour-stale")),
         "{finding:#?}"
+    );
+}
+
+#[test]
+fn what_others_were_answered_by_tells_of_a_stale_neighbour_whose_own_kernel_cannot_be_asked() {
+    let of_pair = |trip: &Trip| trip.crosses() && trip.touches(0) && trip.touches(3);
+    let found = |believed_by_others: NeighbourState| {
+        let mut world = World::with(4, move |trip| dead_if(trip.to == 3 || of_pair(trip)));
+        // The kernel there answers others; its agents never came up.
+        world.fate = Box::new(move |trip| {
+            let answers = trip.kind == mesh_proto::ProbeKind::Icmp && trip.to_plane == Plane::Host;
+            dead_if(of_pair(trip) || trip.touches(3) && !answers)
+        });
+        world.service =
+            Box::new(|_, target| (!matches!(target, crate::Target::Agent(_))).then_some(Fate::Passes));
+        world.absent = vec![3];
+        let mut facts = kernels(4);
+        let third = "10.0.3.4".parse::<std::net::IpAddr>().unwrap();
+        for (node, of) in facts.iter_mut().enumerate() {
+            for entry in of.neighbours.iter_mut().filter(|entry| entry.address == third) {
+                entry.state = believed_by_others;
+                if node == 0 {
+                    entry.mac = Some(MacAddress([2, 0, 0, 0, 0, 99]));
+                    entry.state = NeighbourState::Permanent;
+                }
+            }
+        }
+        world.facts = facts.into_iter().enumerate().take(3).collect();
+        world.run().findings
+    };
+    let findings = found(NeighbourState::Reachable);
+    let stale = findings.iter().find(|of| of.cause == Cause::NeighbourStale);
+    let stale = stale.unwrap_or_else(|| panic!("{findings:#?}"));
+    assert!(stale.evidence[0].contains("as other nodes know"), "{stale:#?}");
+    assert_eq!(
+        stale.advice[0].split(": ").last(),
+        Some("ip neigh del 10.0.3.4 dev eth0")
+    );
+    // What others only remember proves nothing.
+    let findings = found(NeighbourState::Stale);
+    assert!(
+        findings.iter().all(|of| of.cause != Cause::NeighbourStale),
+        "{findings:#?}"
     );
 }
 

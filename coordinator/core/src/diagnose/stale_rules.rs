@@ -15,7 +15,7 @@ const STALE: &[&[Signature]] = &[&[Signature::new(Cause::EndpointStale, endpoint
 
 /// Takes cells that ask such services out of places that are none of a service, and names them: all at once where all nodes
 /// have such rules, else those of each node.
-pub(super) fn named(model: &Model<'_>, picks: &mut Vec<Pick>) -> Vec<Draft> {
+pub(super) fn named(model: &Model<'_>, picks: &mut [Pick]) -> Vec<Draft> {
     let node_ports = model.matrix.round().roster().cluster.node_ports.len();
     let families = [Family::ApiService, Family::DnsService]
         .into_iter()
@@ -41,7 +41,6 @@ pub(super) fn named(model: &Model<'_>, picks: &mut Vec<Pick>) -> Vec<Draft> {
             drafts.extend(stale(model, picks, (family, Scope::Node(node)), cells));
         }
     }
-    picks.retain(|pick| !pick.explains.is_empty());
     drafts
 }
 

@@ -155,13 +155,10 @@ fn advice_speaks_of_that_node_only_where_one_is_named_and_of_vxlan_only_where_th
     let udp = |trip: &Trip| trip.crosses() && protocol_of(trip.kind) == Protocol::Udp;
     let of_pair = move |trip: &Trip| udp(trip) && trip.touches(0) && trip.touches(2);
     for (world, begins) in [
-        (
-            World::with(3, move |trip| dead_if(udp(trip))),
-            "On each node and between them: ",
-        ),
+        (World::with(3, move |trip| dead_if(udp(trip))), "On each node: "),
         (
             World::with(4, move |trip| dead_if(of_pair(trip))),
-            "On both nodes and between them: ",
+            "On ip-10-0-3-11.ec2.internal and ip-10-0-3-25.ec2.internal: ",
         ),
     ] {
         let report = world.run();

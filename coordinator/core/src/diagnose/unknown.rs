@@ -108,9 +108,7 @@ fn carrier(scene: &Scene<'_>) -> (Where, String, Vec<String>) {
 /// What shows how pod packets travel, by what carries them.
 fn look_at_carrier(kind: Option<OverlayKind>) -> &'static str {
     match kind {
-        Some(OverlayKind::None) => {
-            "ip route; ip neigh; nft list ruleset; iptables-save; and whether BGP, or what else makes the routes, runs"
-        }
+        Some(OverlayKind::None) => "ip route; ip neigh; nft list ruleset; iptables-save",
         Some(OverlayKind::Wireguard) => "wg show; ip route; nft list ruleset; iptables-save",
         Some(OverlayKind::Ipip) => "ip -d tunnel show; ip route; nft list ruleset; iptables-save",
         Some(OverlayKind::Geneve) => "ip -d link show type geneve; ip route; nft list ruleset; iptables-save",
@@ -173,7 +171,7 @@ fn dns_endpoint(scene: &Scene<'_>, place: Where, endpoint: &crate::Backend) -> (
         return (
             place,
             format!("The DNS endpoint {address} on {node} is not reachable from {at}."),
-            Asked::Dns.advice(),
+            Asked::Dns.advice(scene.cluster()),
         );
     }
     (
@@ -217,11 +215,11 @@ fn service(scene: &Scene<'_>) -> (Where, String, Vec<String>) {
             let dns = scene.cluster().dns.as_ref();
             match dns.and_then(|dns| dns.endpoints.get(number)) {
                 Some(endpoint) => dns_endpoint(scene, place, endpoint),
-                None => (place, format!("A DNS endpoint is not reachable from {at}."), Asked::Dns.advice()),
+                None => (place, format!("A DNS endpoint is not reachable from {at}."), Asked::Dns.advice(scene.cluster())),
             }
         }
-        Family::DnsAll | Family::DnsService => (place, format!("{what} does not answer: {at}."), Asked::Dns.advice()),
-        Family::ApiService => (place, format!("{what} does not answer: {at}."), Asked::Api.advice()),
+        Family::DnsAll | Family::DnsService => (place, format!("{what} does not answer: {at}."), Asked::Dns.advice(scene.cluster())),
+        Family::ApiService => (place, format!("{what} does not answer: {at}."), Asked::Api.advice(scene.cluster())),
         _ => {
             let summary = match scene.hypothesis.scope {
                 Scope::OwnNode => format!("{what} is unreachable{from} on the client's own node, and works on other nodes."),
@@ -229,7 +227,7 @@ fn service(scene: &Scene<'_>) -> (Where, String, Vec<String>) {
                 Scope::Cluster => format!("{what} is unreachable{from} on every node."),
                 _ => format!("{what} is unreachable{from} at {at}."),
             };
-            (place, summary, Asked::NodePorts.advice())
+            (place, summary, asked(scene).unwrap_or(Asked::NodePorts).advice(scene.cluster()))
         }
     }
 }

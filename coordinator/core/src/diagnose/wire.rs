@@ -31,11 +31,12 @@ pub(super) fn partitioned(scene: &Scene<'_>) -> Opinion {
     if matches!(scene.hypothesis.scope, Scope::Pair(..)) {
         place.direction = None;
     }
-    let rules = firewall(scene);
-    let mut advice = vec![format!(
+    let (rules, mut advice): (Vec<String>, Vec<String>) = firewall(scene).into_iter().unzip();
+    advice.retain(|removal| !removal.is_empty());
+    advice.push(format!(
         "{}: ip -br addr; ip route; ip neigh; nft list ruleset; iptables-save",
         where_to_look(&place)
-    )];
+    ));
     if rules.is_empty() {
         advice.push("Between them: the switch port, the VLAN, security groups of the cloud.".to_owned());
     }
@@ -49,8 +50,8 @@ pub(super) fn partitioned(scene: &Scene<'_>) -> Opinion {
     .into()
 }
 
-/// Rules of the nodes themselves that stop everything between them.
-fn firewall(scene: &Scene<'_>) -> Vec<String> {
+/// Rules of the nodes themselves that stop everything between them, and how to take each away.
+fn firewall(scene: &Scene<'_>) -> Vec<(String, String)> {
     let mut words = Vec::new();
     for node in scene.suspects() {
         let others = scene.others(node);
@@ -68,7 +69,8 @@ fn firewall(scene: &Scene<'_>) -> Vec<String> {
             });
             let stops: Option<Vec<_>> = stops.collect();
             if let Some(stop) = stops.and_then(|stops| stops.into_iter().next()) {
-                words.push(scene.says(node, &stop));
+                let removal = scene.removal(node, &stop).unwrap_or_default();
+                words.push((scene.says(node, &stop), removal));
             }
         }
     }
@@ -87,7 +89,7 @@ pub(super) fn one_way(scene: &Scene<'_>) -> Opinion {
         proof: Proof::Likely,
         summary: format!("Packets from {} are lost; those the other way arrive.", in_words(&scene.place)),
         evidence: vec!["Receive counters: requests arrive one way only, or only the answers are lost.".to_owned()],
-        advice: vec!["Look for a firewall or an access list that names one direction, on both nodes and between them: nft list ruleset; iptables-save".to_owned()],
+        advice: vec!["Look for a firewall or an access list that names one direction, on both nodes and between them. On both: nft list ruleset; iptables-save".to_owned()],
         place: Where { loss: Some(1.0), ..scene.place.clone() },
     }
     .into()

@@ -389,6 +389,8 @@ fn what_was_open_before_its_node_was_excused_stays_until_it_is_mended() {
     assert_eq!(watch.look(Light, &ill), ["opened 7 node-down x1"]);
     // Kubernetes takes 40 s to notice.
     watch.excused.insert("n2".parse().unwrap(), "NotReady".to_owned());
+    // What quick looks guessed is known now, though nothing of it is new.
+    assert_eq!(watch.look(Full, &ill), ["renamed 7 node-down x1"]);
     for _ in 0..5 {
         assert_eq!(watch.look(Full, &ill), QUIET);
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use mesh_proto::{AgentIndex, NodeName, Plane, Reason};
+use mesh_proto::{AgentIndex, NodeName, Plane, ProbeKind, Reason};
 
 use super::{Doubt, Judge, Judged};
 use crate::matrix::{Matrix, OutcomeId};
@@ -12,7 +12,13 @@ use crate::round::{CellIndex, Target};
 use crate::{NodeIndex, Presence};
 
 /// Applies the rule to a cell that was observed.
-pub(super) fn settled(judge: &Judge<'_>, from: AgentIndex, target: Target, judged: Judged) -> Judged {
+pub(super) fn settled(
+    judge: &Judge<'_>,
+    from: AgentIndex,
+    target: Target,
+    kind: ProbeKind,
+    judged: Judged,
+) -> Judged {
     if judged.seen().is_none() {
         return judged;
     }
@@ -32,13 +38,31 @@ pub(super) fn settled(judge: &Judge<'_>, from: AgentIndex, target: Target, judge
         }
     }
     match target {
-        Target::NodePort { service, .. } => match judge.missing_behind[service] {
-            Some(agent) => Judged::unknown(Doubt::Behind(agent)),
-            None => judged,
-        },
+        Target::NodePort { service, node } => {
+            match (judge.missing_behind[service], late_rules(judge, service, node)) {
+                (Some(agent), _) => Judged::unknown(Doubt::Behind(agent)),
+                (None, Some(agent)) => Judged::unknown(Doubt::LateRules(agent)),
+                (None, None) => judged,
+            }
+        }
+        // A kernel answers echo requests without any agent, and it does answer others.
+        Target::Agent(to) if kind == ProbeKind::Icmp && judge.pinged[to.0 as usize] => judged,
         Target::Agent(to) if judge.missing[to.0 as usize] => Judged::unknown(Doubt::NobodyThere(to)),
         _ => judged,
     }
+}
+
+/// An agent of a node that took none of the run's pods: it may not have heard of the run's services either, nor anything else
+/// from the API server since. `None` where the service was there before, or the node has an agent.
+pub(super) fn late_rules(judge: &Judge<'_>, service: usize, node: NodeIndex) -> Option<AgentIndex> {
+    let round = judge.matrix.round();
+    let offer = round.roster().cluster.node_ports.get(service)?;
+    let agents = round.layout().agents_at(node);
+    let is_missing = |agent: &AgentIndex| judge.missing[agent.0 as usize];
+    agents
+        .first()
+        .copied()
+        .filter(|_| offer.fresh && agents.iter().all(is_missing))
 }
 
 /// An agent behind a NodePort that does not take part: the service sends to it all the same, and it answers nobody. One on a
@@ -50,6 +74,30 @@ pub(super) fn missing_backend(judge: &Judge<'_>, service: usize) -> Option<Agent
         let (index, agent) = roster.find(&backend.node, Plane::Pod)?;
         let is_missing = agent.address == Some(backend.address) && judge.missing[index.0 as usize];
         is_missing.then_some(index)
+    })
+}
+
+/// Whether an agent that is missing stands at its node's own address, and that answers echo requests of another node.
+pub(super) fn is_pinged(judge: &Judge<'_>, agent: AgentIndex) -> bool {
+    let matrix = judge.matrix;
+    let layout = matrix.round().layout();
+    let Some(to) = layout.source(agent).filter(|source| source.plane == Plane::Host) else {
+        return false;
+    };
+    let others = layout.sources().filter(|(_, source)| source.node != to.node);
+    let mut cells = others
+        .flat_map(|(from, _)| layout.between(from, agent))
+        .map(CellIndex);
+    cells.any(|cell| {
+        let (from, target, kind) = layout.what(cell);
+        let fared = || match matrix.seen().note(cell, matrix.place(cell)) {
+            None => true,
+            Some(id) => {
+                let outcome = matrix.seen().outcome(id);
+                outcome.sent > 0 && judge.before_absence(from, target, outcome).came_through()
+            }
+        };
+        kind == ProbeKind::Icmp && matrix.seen().is_observed(cell) && fared()
     })
 }
 

@@ -42,6 +42,10 @@ impl Judge<'_> {
             Doubt::Behind(agent) => {
                 self.absent("an agent that the service sends to is not there to answer", agent)
             }
+            Doubt::LateRules(agent) => self.absent(
+                "the service was made for the run, and the node has taken up nothing of it",
+                agent,
+            ),
             Doubt::NobodyThere(agent) => self.absent("nobody stands there to answer", agent),
         }
     }

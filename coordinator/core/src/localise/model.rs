@@ -311,6 +311,11 @@ impl<'a> Model<'a> {
             .is_some_and(crate::Overlay::rides_on_udp)
     }
 
+    /// Whether a cell goes from an agent in a pod to another.
+    pub(crate) fn is_between_pods(&self, cell: CellIndex) -> bool {
+        self.plane_from(cell) == Some(Plane::Pod) && self.plane_to(cell) == Some(Plane::Pod)
+    }
+
     /// Whether a cell goes from node to node with node addresses only.
     pub(crate) fn host_to_host(&self, cell: CellIndex) -> bool {
         self.plane_from(cell) == Some(Plane::Host) && self.plane_to(cell) == Some(Plane::Host)

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use mesh_proto::{Action, Hook, Netfilter, Port, Rule, Table};
+use mesh_proto::{Action, Hook, Netfilter, Port, Table};
 
 use super::packet::{Holds, Packet, holds};
-use super::sees;
+use super::{Stop, sees};
 
 /// The targets of all destination translations that a packet may meet: those of a service's endpoints, chosen by chance.
 /// Rules that do not test the destination at all are left out, since they are not of the service.
@@ -69,7 +69,7 @@ pub(crate) fn met<'a>(
     hook: Hook,
     packet: &Packet<'_>,
     counts: impl Fn(&Action) -> bool + Copy,
-) -> Option<&'a Rule> {
+) -> Option<Stop<'a>> {
     let tables = filter.tables.iter().filter(|table| sees(table.family, packet));
     tables.into_iter().find_map(|table| {
         let mut bases = table
@@ -86,19 +86,23 @@ fn met_in<'a>(
     packet: &Packet<'_>,
     left: u32,
     counts: impl Fn(&Action) -> bool + Copy,
-) -> Option<&'a Rule> {
+) -> Option<Stop<'a>> {
     let chain = table
         .chains
         .iter()
         .find(|of| of.name == chain)
         .filter(|_| left > 0)?;
-    for rule in chain
-        .rules
-        .iter()
-        .filter(|rule| holds(rule, packet, false) == Holds::Yes)
-    {
+    let rules = chain.rules.iter().enumerate();
+    for (place, rule) in rules.filter(|(_, rule)| holds(rule, packet, false) == Holds::Yes) {
         match &rule.action {
-            action if counts(action) => return Some(rule),
+            action if counts(action) => {
+                return Some(Stop {
+                    table,
+                    chain,
+                    rule: Some((place, rule)),
+                    sure: true,
+                });
+            }
             Action::Jump(to) | Action::Goto(to) => {
                 if let Some(found) = met_in(table, to, packet, left - 1, counts) {
                     return Some(found);

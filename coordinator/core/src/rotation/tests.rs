@@ -4,7 +4,7 @@ use mesh_proto::NodeName;
 use proptest::prelude::*;
 
 use super::{Peers, Rotation};
-use crate::{NodeIndex, RosterNode};
+use crate::{NodeIndex, Readiness, RosterNode};
 
 /// Nodes by zone: so many in each.
 fn nodes(zones: &[usize]) -> Vec<RosterNode> {
@@ -12,6 +12,7 @@ fn nodes(zones: &[usize]) -> Vec<RosterNode> {
         (0..*size).map(move |number| RosterNode {
             name: format!("w{number}.{zone}.example").parse().unwrap(),
             zone: (zone > 0).then(|| format!("z{zone}")),
+            readiness: Readiness::default(),
         })
     });
     all.collect()

@@ -174,6 +174,7 @@ fn empty_filter() -> Table {
 pub(crate) fn insert(facts: &mut HostFacts, chain: &str, tests: &[Match], action: Action, text: &str) {
     let rule = Rule {
         packets: Some(7),
+        handle: Some(41),
         ..rule(tests, action, text)
     };
     let chains = facts
@@ -196,5 +197,6 @@ pub(crate) fn rule(tests: &[Match], action: Action, text: &str) -> Rule {
         tests: tests.iter().map(plain).collect(),
         action,
         packets: None,
+        handle: None,
     }
 }

@@ -20,9 +20,13 @@ pub struct FoundNode {
     pub pod_cidrs: Vec<String>,
     /// Whether nothing new is to be scheduled there (`kubectl cordon`).
     pub cordoned: bool,
+    /// Whether its condition `Ready` is true: its kubelet is heard of, and well.
+    pub ready: bool,
     /// Why it takes no pods, in the words of its conditions `Ready` and `NetworkUnavailable`. A reason to expect trouble,
     /// not to leave it out.
     pub not_ready: Option<String>,
+    /// Why it will not be there much longer.
+    pub leaving: Option<String>,
     /// Its taints.
     pub taints: Vec<NodeTaint>,
     /// Why no agent can run there, for good: another operating system, or no machine at all.
@@ -86,7 +90,7 @@ impl From<&Taint> for NodeTaint {
 }
 
 /// Reads a node, or says why it cannot be one.
-pub(super) fn read(node: &Node) -> Result<FoundNode, String> {
+pub(crate) fn read(node: &Node) -> Result<FoundNode, String> {
     let name = node.metadata.name.clone().unwrap_or_default();
     let name: NodeName = name
         .parse()
@@ -107,7 +111,9 @@ pub(super) fn read(node: &Node) -> Result<FoundNode, String> {
             })
             .unwrap_or_default(),
         cordoned: spec.and_then(|spec| spec.unschedulable).unwrap_or(false),
+        ready: is_ready(node.status.as_ref()),
         not_ready: not_ready(node.status.as_ref()),
+        leaving: leaving(node, taints),
         taints: taints.iter().map(NodeTaint::from).collect(),
         skip: skip(node, taints),
     })
@@ -137,6 +143,14 @@ fn addresses(status: Option<&NodeStatus>) -> Vec<IpAddr> {
     }
 }
 
+fn is_ready(status: Option<&NodeStatus>) -> bool {
+    let mut conditions = status
+        .and_then(|status| status.conditions.as_deref())
+        .into_iter()
+        .flatten();
+    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
 fn not_ready(status: Option<&NodeStatus>) -> Option<String> {
     let conditions = status
         .and_then(|status| status.conditions.as_deref())
@@ -151,6 +165,31 @@ fn not_ready(status: Option<&NodeStatus>) -> Option<String> {
     named("NetworkUnavailable")
         .filter(|condition| condition.status == "True")
         .map(in_words)
+}
+
+/// Taints of those who take nodes away, and who that is: the cluster autoscaler, Karpenter, and an operator who has declared a
+/// node dead (KEP-2268).
+const LEAVING: [(&str, &str); 3] = [
+    (
+        "ToBeDeletedByClusterAutoscaler",
+        "the cluster autoscaler takes it away",
+    ),
+    ("karpenter.sh/disrupted", "Karpenter takes it away"),
+    (
+        "node.kubernetes.io/out-of-service",
+        "it was declared out of service",
+    ),
+];
+
+fn leaving(node: &Node, taints: &[Taint]) -> Option<String> {
+    if node.metadata.deletion_timestamp.is_some() {
+        return Some("it is being deleted".to_owned());
+    }
+    let of = |(key, who): &(&str, &str)| {
+        let has = taints.iter().any(|taint| taint.key == *key);
+        has.then(|| format!("{who} (taint {key})"))
+    };
+    LEAVING.iter().find_map(of)
 }
 
 fn in_words(condition: &NodeCondition) -> String {

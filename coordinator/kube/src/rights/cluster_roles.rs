@@ -25,7 +25,7 @@ pub fn cluster_roles() -> String {
     text
 }
 
-fn role(text: &mut String, name: &str, rights: &[&Right]) {
+pub(super) fn role(text: &mut String, name: &str, rights: &[&Right]) {
     // Writing to a string cannot fail.
     let _ = write!(
         text,

@@ -201,3 +201,18 @@ fn a_plane_that_admission_keeps_empty_says_why() {
     standing.pod(&a_pod("p", BEFORE, json!({"phase": "Pending"})));
     assert_eq!(standing.refusal(Plane::Pod), None, "some pods were let in");
 }
+
+#[test]
+fn that_a_pod_was_assigned_is_no_reason_why_it_is_not_up() {
+    let (key, mut standing) = one();
+    let message = "Successfully assigned mesh/p to n1";
+    standing.event(&event("e1", "p", "Pod", "Scheduled", message, 1));
+    standing.pod(&a_pod("p", BEFORE, json!({"phase": "Pending"})));
+    let (_, why) = words(standing.state(&key));
+    assert!(
+        !why.contains("assigned") && why.contains("systemctl status kubelet"),
+        "{why}"
+    );
+    standing.event(&event("e2", "p", "Pod", "Pulling", "Pulling image", 1));
+    assert_eq!(words(standing.state(&key)).1, "Pulling: Pulling image");
+}

@@ -52,6 +52,10 @@ impl Events {
     pub(super) fn note(&mut self, event: &Event) -> Option<(String, u8)> {
         let about = event.involved_object.uid.clone().filter(|uid| !uid.is_empty())?;
         let reason = event.reason.as_deref().unwrap_or_default();
+        // That a node was found is no reason why nothing runs there.
+        if reason == "Scheduled" {
+            return None;
+        }
         let message = words::said_once(event.message.as_deref().unwrap_or_default());
         let (kind, words) = match event.involved_object.kind.as_deref()? {
             "Pod" => of_pod(reason, message),

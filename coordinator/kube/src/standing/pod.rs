@@ -206,7 +206,7 @@ fn look(spec: &PodSpec, status: &PodStatus, plane: Plane) -> Sight {
     match container::waiting_reason(status) {
         Some(reason) => coming(&words::line(&format!("its pod is {phase}: {reason}")), false),
         None => coming(
-            "its pod is bound to the node; the kubelet has not said anything yet",
+            "its pod is bound to the node, and the kubelet there has not taken it up: does it run (systemctl status kubelet)?",
             false,
         ),
     }

@@ -111,6 +111,7 @@ mod tests {
             tests: vec![],
             action: Action::Drop,
             packets: None,
+            handle: None,
         };
         let base = Base {
             hook: Hook::Input,

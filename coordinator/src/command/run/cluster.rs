@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, ValueEnum};
-use mesh_kube::{CleanupError, HostFacts, RunId, Toleration, clean_up_in_passing};
+use mesh_kube::{CleanupError, HostFacts, Kube, RunId, Toleration, clean_up_in_passing};
 use mesh_proto::Plane;
 use tokio::time::Instant;
 
@@ -111,6 +111,16 @@ pub(super) fn run(args: &ClusterArgs, probe: &ProbeArgs) -> Result<ExitCode, Fai
 }
 
 impl ClusterArgs {
+    /// Finds the cluster; nothing is asked of it yet.
+    pub(crate) async fn connect(&self) -> Result<Kube, Failure> {
+        self.kube.connect().await
+    }
+
+    /// The namespace to work in, if one was named.
+    pub(crate) fn namespace(&self) -> Option<&str> {
+        self.kube.namespace.as_deref()
+    }
+
     fn wanted(&self, secret: &RunSecret, timeout: Duration) -> Wanted {
         Wanted {
             run: secret.id().to_owned(),
@@ -177,6 +187,11 @@ pub(crate) async fn on_cluster<T>(
     progress: &Progress,
     work: impl AsyncFnOnce(&mut Ground, Raised, DriveOptions) -> T,
 ) -> Result<Option<(T, InPassing)>, Failure> {
+    if args.dry_run {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "--dry-run is for `mesh run`, which makes the same objects; this command would make them"
+        )));
+    }
     let began = Instant::now();
     progress.phase("asking the cluster what it is made of");
     let survey = async {

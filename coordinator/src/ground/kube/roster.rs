@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use mesh_core::{Api, Backend, Cluster, Dns, NodePortService, Overlay, RosterNode};
+use mesh_core::{Api, Backend, Cluster, Dns, NodePortService, Overlay, Readiness, RosterNode};
 use mesh_kube::discover::{Discovery, FoundDns, FoundNode, NodeTaint};
 use mesh_kube::standing::AgentState;
 use mesh_kube::{Blueprint, NodePorts, Toleration};
@@ -55,6 +55,10 @@ pub(super) fn nodes(discovery: &Discovery) -> Vec<RosterNode> {
     let node = |node: &FoundNode| RosterNode {
         name: node.name.clone(),
         zone: node.zone.clone(),
+        readiness: match &node.not_ready {
+            _ if node.ready => Readiness::Ready,
+            why => Readiness::NotReady(why.clone().unwrap_or_default()),
+        },
     };
     discovery.nodes.iter().map(node).collect()
 }

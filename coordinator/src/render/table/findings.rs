@@ -6,11 +6,12 @@ use std::fmt::Write;
 use mesh_proto::{Finding, Plane, PlaneState, Report, Severity};
 use owo_colors::OwoColorize;
 
+use crate::render::advice::Advice;
 use crate::render::place::place;
-use crate::render::plain::{bounded, columns, count, is_command, plain, some_of, wrap};
+use crate::render::plain::{bounded, columns, count, plain, some_of, wrap};
 use crate::render::reason::{readable, without_address};
 
-/// Lines of evidence, and of advice, after which the short form begins no further one.
+/// Lines of evidence after which the short form begins no further one.
 const LINES_SHOWN: usize = 6;
 /// A sentence is none any more beyond these characters.
 const LONGEST_SENTENCE: usize = 500;
@@ -35,9 +36,43 @@ pub(crate) fn finding(out: &mut String, finding: &Finding, in_detail: bool, widt
     wrap(out, "  Cause     ", &cause, width);
     let most = if in_detail { usize::MAX } else { LINES_SHOWN };
     items(out, "  Evidence  ", &finding.evidence, most, width);
-    items(out, "  To do     ", &finding.advice, most, width);
+    advice(out, "  To do     ", &finding.advice, width);
     if in_detail {
         items(out, "  Not       ", &finding.ruled_out, usize::MAX, width);
+    }
+}
+
+/// Advice one below the other, all of it. A command has a line of its own below what it is for, which the terminal may
+/// break: so it is copied whole.
+fn advice(out: &mut String, name: &str, advice: &[String], width: usize) {
+    let blank = " ".repeat(columns(name));
+    let mut before = name;
+    let mut last_lead = None;
+    for item in advice {
+        match Advice::of(item) {
+            Advice::Sentence(text) => {
+                last_lead = None;
+                wrap(out, before, &bounded(text, LONGEST_SENTENCE), width);
+            }
+            Advice::Command { lead, command } => {
+                match lead {
+                    Some(lead) if last_lead != Some(lead) => {
+                        wrap(
+                            out,
+                            before,
+                            &format!("{}:", bounded(lead, LONGEST_SENTENCE)),
+                            width,
+                        );
+                        before = &blank;
+                    }
+                    _ => {}
+                }
+                last_lead = lead;
+                let indent = if lead.is_some() { "  " } else { "" };
+                let _ = writeln!(out, "{before}{indent}{}", plain(command));
+            }
+        }
+        before = &blank;
     }
 }
 
@@ -53,12 +88,7 @@ fn items(out: &mut String, name: &str, items: &[String], most_lines: usize, widt
             break;
         }
         let before = if index == 0 { name } else { &blank };
-        // A command stays on one line, which the terminal may break: so it is copied whole.
-        if is_command(item) {
-            let _ = writeln!(shown, "{before}{}", plain(item));
-        } else {
-            wrap(&mut shown, before, &bounded(item, LONGEST_SENTENCE), width);
-        }
+        wrap(&mut shown, before, &bounded(item, LONGEST_SENTENCE), width);
     }
     out.push_str(&shown);
 }

@@ -188,7 +188,11 @@ pub(super) fn marks_legend(out: &mut String, blocks: &Blocks<'_, '_>, width: usi
         .iter()
         .map(|letter| format!("{letter} {}", meanings[letter].meaning()));
     let entries: Vec<String> = entries.collect();
-    wrap(out, "Marks     ", &entries.join(", "), width);
+    let entries = format!(
+        "{}; each stands for several cells, the worst counts",
+        entries.join(", ")
+    );
+    wrap(out, "Marks     ", &entries, width);
 }
 
 /// What the letters below the titles are, in the one line that a healthy run has left for it.
@@ -214,6 +218,21 @@ pub(super) fn letters_legend(out: &mut String, blocks: &Blocks<'_, '_>, width: u
     }
 }
 
+/// So many endpoints are told by the nodes that they stand on.
+const ENDPOINTS_TOLD: usize = 3;
+
+/// Where the endpoints of DNS stand, if they are few.
+fn dns_endpoints(grid: &Grid<'_>) -> String {
+    let on = &grid.dns_endpoints;
+    if !(1..=ENDPOINTS_TOLD).contains(&on.len()) {
+        return "1.. its endpoints".to_owned();
+    }
+    let told = on
+        .iter()
+        .map(|(number, node)| format!("{} endpoint on {}", number + 1, plain(grid.nodes[*node].as_str())));
+    told.collect::<Vec<_>>().join(", ")
+}
+
 /// What the columns are.
 pub(super) fn columns_legend(out: &mut String, grid: &Grid<'_>, blocks: &Blocks<'_, '_>, width: usize) {
     let mut entries = Vec::new();
@@ -221,7 +240,16 @@ pub(super) fn columns_legend(out: &mut String, grid: &Grid<'_>, blocks: &Blocks<
         entries.extend(grid.on_node.iter().map(|on| match on {
             OnNode::Pod => "p the node's pod network".to_owned(),
             OnNode::Host => "h its own network".to_owned(),
-            OnNode::NodePort => "n its NodePorts".to_owned(),
+            OnNode::NodePort => match &grid.node_port_endpoints {
+                on if (1..=ENDPOINTS_TOLD).contains(&on.len()) && on.len() < grid.nodes.len() => {
+                    let names = on.iter().map(|node| plain(grid.nodes[*node].as_str()));
+                    format!(
+                        "n its NodePorts (endpoints on {})",
+                        some_of(names, ENDPOINTS_TOLD)
+                    )
+                }
+                _ => "n its NodePorts".to_owned(),
+            },
         }));
     }
     let shown: BTreeSet<Column> = blocks
@@ -230,6 +258,7 @@ pub(super) fn columns_legend(out: &mut String, grid: &Grid<'_>, blocks: &Blocks<
         .flat_map(|group| group.columns.iter().map(|(_, column)| *column))
         .collect();
     let has = |wanted: fn(&Column) -> bool| shown.iter().any(wanted);
+    let endpoints = dns_endpoints(grid);
     let dns = [
         (has(|column| matches!(column, Column::Dns(_))), "s the service"),
         (
@@ -238,7 +267,7 @@ pub(super) fn columns_legend(out: &mut String, grid: &Grid<'_>, blocks: &Blocks<
         ),
         (
             has(|column| matches!(column, Column::DnsEndpoint(_))),
-            "1.. its endpoints",
+            endpoints.as_str(),
         ),
     ];
     let dns: Vec<&str> = dns

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Served;
 use crate::history::{History, MOST_INCIDENTS, StoreError};
-use crate::serve::{IncidentRecord, MinuteRow, Published, page};
+use crate::serve::{IncidentRecord, MinuteRow, Published, Standing, page};
 
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
@@ -78,7 +78,12 @@ pub(super) async fn healthz(State(served): State<Served>) -> Response {
         .borrow()
         .as_ref()
         .map(|state| state.status.last_look.finished);
-    let age = Timestamp::now().duration_since(last.unwrap_or(served.began));
+    let since = match &*served.standing.borrow() {
+        Standing::Follows(_) => return "ok: it stands by\n".into_response(),
+        Standing::Alone => served.began,
+        Standing::Leads { since } | Standing::CutOff { since } => *since,
+    };
+    let age = Timestamp::now().duration_since(last.unwrap_or(since));
     let stuck_after = SignedDuration::try_from(served.stuck_after).unwrap_or(SignedDuration::MAX);
     if age > stuck_after {
         let words = format!("no look has ended for {} s\n", age.as_secs());
@@ -87,9 +92,9 @@ pub(super) async fn healthz(State(served): State<Served>) -> Response {
     "ok\n".into_response()
 }
 
-/// Whether there is something to tell.
+/// Whether there is something to tell. One that stands by passes on what the other tells.
 pub(super) async fn readyz(State(served): State<Served>) -> Response {
-    if served.state.borrow().is_some() {
+    if served.state.borrow().is_some() || !served.standing.borrow().looks() {
         "ok\n".into_response()
     } else {
         no_look_yet()

@@ -11,7 +11,8 @@ use tokio::sync::watch;
 
 use super::{Served, listen};
 use crate::history;
-use crate::serve::{Metrics, Published, StatusRecord};
+use crate::serve::leadership::Leader;
+use crate::serve::{Metrics, Published, Standing, StatusRecord};
 
 pub(crate) fn report(id: &str) -> Report {
     serde_json::from_value(json!({
@@ -51,12 +52,26 @@ async fn started(
     String,
     tokio::task::JoinHandle<()>,
 ) {
+    standing(published, Standing::Alone).await
+}
+
+/// The same of one that stands so.
+async fn standing(
+    published: Option<Published>,
+    standing: Standing,
+) -> (
+    watch::Sender<Option<Arc<Published>>>,
+    String,
+    tokio::task::JoinHandle<()>,
+) {
     let (tell, state) = watch::channel(published.map(Arc::new));
+    let (_, standing) = watch::channel(standing);
     let listener = listen(([127, 0, 0, 1], 0).into()).await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let metrics = Metrics::new(state.clone());
+    let metrics = Metrics::new(state.clone(), standing.clone());
     let served = Served::new(
         state,
+        standing,
         metrics,
         history::open(None).unwrap().0,
         Duration::from_mins(1),
@@ -173,4 +188,87 @@ async fn pages_follow_the_looks() {
     );
     let (_, metrics) = get(&address, "/metrics").await;
     assert!(metrics.contains("mesh_pages_open 2"), "{metrics}");
+}
+
+fn follows(address: Option<&str>) -> Standing {
+    Standing::Follows(Some(Leader {
+        name: "the-other".to_owned(),
+        address: address.map(|address| address.parse().unwrap()),
+    }))
+}
+
+/// One that stands by says what the leader says, and of itself only its health and its metrics.
+#[tokio::test]
+async fn one_that_stands_by_passes_on_what_the_leader_says() {
+    let (tell, leader, _leads) = started(Some(Published::new(status(), report("r1").into()))).await;
+    let (_tell, address, _task) = standing(None, follows(Some(&leader))).await;
+    let (head, body) = get(&address, "/api/v1/status").await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["looks"], 7);
+    let (head, _) = get(&address, "/api/v1/report?at=yesterday").await;
+    assert!(head.starts_with("HTTP/1.1 400"), "{head}");
+    let (head, page) = get(&address, "/").await;
+    assert!(
+        head.contains("text/html") && head.contains("script-src 'self'"),
+        "{head}"
+    );
+    assert!(page.contains("id=\"matrix\""), "{page}");
+    let (_, ready) = get(&address, "/readyz").await;
+    assert_eq!(ready, "ok\n");
+    let (_, metrics) = get(&address, "/metrics").await;
+    assert!(
+        metrics.contains("mesh_coordinator_leads 0") && !metrics.contains("mesh_verdict"),
+        "{metrics}"
+    );
+    let request = "POST /api/v1/status HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    assert!(ask(&address, request).await.starts_with("HTTP/1.1 405"));
+
+    // The live stream goes on through it.
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    let request = "GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut stream_said = String::new();
+    for looks in 8..10 {
+        let next = StatusRecord { looks, ..status() };
+        tell.send_replace(Some(Arc::new(Published::new(next, report("r1").into()))));
+        while !stream_said.contains(&format!("\"looks\":{looks}")) {
+            let mut bytes = [0; 4096];
+            let read = stream.read(&mut bytes).await.unwrap();
+            assert!(read > 0, "{stream_said}");
+            stream_said.push_str(&String::from_utf8_lossy(&bytes[..read]));
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_that_stands_by_says_who_leads_where_that_one_is_not_heard() {
+    let nowhere = {
+        let listener = listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+        listener.local_addr().unwrap().to_string()
+    };
+    for (stands, words) in [
+        (
+            follows(Some(&nowhere)),
+            "the-other leads, and is not heard: cannot connect",
+        ),
+        (
+            follows(None),
+            "the-other leads, and is not heard: it does not say where it is",
+        ),
+        (Standing::Follows(None), "none leads yet"),
+    ] {
+        let (_tell, address, _task) = standing(None, stands).await;
+        let (head, body) = get(&address, "/api/v1/status").await;
+        assert!(
+            head.starts_with("HTTP/1.1 503") && body.contains(words),
+            "{head} {body}"
+        );
+        let (head, _) = get(&address, "/healthz").await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    }
+    // Two that take each other for the leader.
+    let (_tell, first, _task) = standing(None, follows(Some(&nowhere))).await;
+    let (_tell, second, _other) = standing(None, follows(Some(&first))).await;
+    let (_, body) = get(&second, "/api/v1/status").await;
+    assert!(body.contains("who leads is being settled"), "{body}");
 }

@@ -37,8 +37,9 @@ pub(super) const FINDINGS_SHOWN: usize = 100;
 /// A place with many nodes would make a label without end.
 const LONGEST_PLACE: usize = 120;
 
-pub(super) fn all(counted: &Counted, published: Option<&Published>) -> Vec<Series> {
+pub(super) fn all(counted: &Counted, published: Option<&Published>, looks: bool) -> Vec<Series> {
     let mut all = of_counts(counted);
+    all.push(gauge(table::LEADS, f64::from(u8::from(looks))));
     if let Some(published) = published {
         all.extend(of_state(published));
         all.extend(of_nodes(published));
@@ -72,6 +73,18 @@ fn by<L: ToString>(metric: &'static Metric, samples: impl IntoIterator<Item = (L
     }
 }
 
+fn notices(counted: &Counted) -> Series {
+    let sample = |((outlet, is_told), count): (&(&'static str, bool), &u64)| {
+        let outcome = if *is_told { "told" } else { "lost" };
+        let labels = vec![("outlet", (*outlet).to_owned()), ("outcome", outcome.to_owned())];
+        (labels, Value::Counter(*count as f64))
+    };
+    Series {
+        metric: table::NOTICES,
+        samples: counted.notices.iter().map(sample).collect(),
+    }
+}
+
 fn of_counts(counted: &Counted) -> Vec<Series> {
     vec![
         by(
@@ -82,6 +95,7 @@ fn of_counts(counted: &Counted) -> Vec<Series> {
                 .map(|(cause, count)| (cause, Value::Counter(*count as f64))),
         ),
         one(table::CLOSED, Value::Counter(counted.closed as f64)),
+        notices(counted),
         by(
             table::RTT,
             counted

@@ -39,6 +39,7 @@ macro_rules! metrics {
 metrics! {
     VERDICT = Gauge "mesh_verdict" ["verdict"] "3", "1 for the verdict that stands now: reachable, unreachable or unknown; 0 for the others";
     DOUBT = Gauge "mesh_coordinator_doubt" [] "1", "1 while the coordinator takes itself for cut off, and blames nobody";
+    LEADS = Gauge "mesh_coordinator_leads" [] "1", "1 where the coordinator looks, 0 where it stands by for another; of those that share a Lease one looks";
     NODES = Gauge "mesh_nodes" [] "1", "Nodes that take part";
     AGENT = Gauge "mesh_agent_up" ["node", "plane"] "2 per node", "1 if the agent of a node and plane probed in the last look, 0 if it is absent; none if it is not asked for";
     EXCUSED = Gauge "mesh_node_excused" ["node"] "1 per node at the most", "1 for a node that nobody expects to be whole now: it came a moment ago, or Kubernetes says that it is not ready";
@@ -58,6 +59,7 @@ metrics! {
     LAST_LOOK = Gauge "mesh_last_look_timestamp_seconds" [] "1", "When the last look ended, in seconds since 1970";
     HISTORY_BYTES = Gauge "mesh_history_bytes" [] "1", "What the history holds";
     HISTORY_LOST = Counter "mesh_history_lost" [] "1", "Entries that the history could not take";
+    NOTICES = Counter "mesh_notices" ["outlet", "outcome"] "2 per outlet", "Events and webhook calls about incidents: told, or lost";
     PAGES = Gauge "mesh_pages_open" [] "1", "Pages that follow the looks";
     MEMORY = Gauge "mesh_process_resident_bytes" [] "1", "Memory of the coordinator";
     CPU = Counter "mesh_process_cpu_seconds" [] "1", "CPU time of the coordinator";

@@ -9,22 +9,23 @@ use tokio::sync::watch;
 
 use super::table::Kind;
 use super::{METRICS, Metrics, series};
-use crate::serve::Published;
 use crate::serve::http::tests::{report, status};
+use crate::serve::{Published, Standing};
 
 fn metrics(report: Report) -> Arc<Metrics> {
     let (_, state) = watch::channel(Some(Arc::new(Published::new(status(), report.into()))));
-    Metrics::new(state)
+    Metrics::new(state, watch::channel(Standing::Alone).1)
 }
 
 #[test]
 fn samples_have_the_labels_of_the_table() {
     let metrics = metrics(report("r"));
     metrics.looked(Depth::Full, Duration::from_millis(700), &report("r"));
+    metrics.notice("webhook", true);
     let published = metrics.state.borrow().clone();
     let counted = metrics.with(|counted| counted.clone());
     let mut seen = BTreeSet::new();
-    for one in series::all(&counted, published.as_deref()) {
+    for one in series::all(&counted, published.as_deref(), true) {
         assert!(seen.insert(one.metric.name), "{} twice", one.metric.name);
         for (labels, _) in &one.samples {
             let names: Vec<&str> = labels.iter().map(|(name, _)| *name).collect();

@@ -36,6 +36,7 @@ struct Reading {
     /// A small verdict map: each of its elements is as good as a rule.
     branches: Option<Vec<(Vec<MatchTest>, Action)>>,
     packets: Option<u64>,
+    handle: Option<u64>,
     /// A field that was just compared with the least that it may be, that value, and which part that is.
     at_least: Option<(Field, Vec<u8>, usize)>,
     /// Extensions of iptables take part.
@@ -60,6 +61,7 @@ const MOST_RULES: usize = 32;
 const MOST_BRANCHES: usize = 512;
 
 const NFTA_LIST_ELEM: u16 = 1;
+const NFTA_RULE_HANDLE: u16 = 3;
 const NFTA_RULE_EXPRESSIONS: u16 = 4;
 const NFTA_RULE_USERDATA: u16 = 7;
 const NFTA_EXPR_NAME: u16 = 1;
@@ -75,6 +77,9 @@ impl RuleReader<'_> {
         attributes: &Attributes<'_>,
     ) -> Vec<Rule> {
         let mut reading = Reading::new(family, table, of_iptables);
+        reading.handle = attributes
+            .find(NFTA_RULE_HANDLE)
+            .and_then(|handle| handle.u64_be());
         let list = attributes.find(NFTA_RULE_EXPRESSIONS);
         let expressions = list
             .iter()
@@ -176,6 +181,7 @@ impl Reading {
             action: Action::Continue,
             branches: None,
             packets: None,
+            handle: None,
             at_least: None,
             of_iptables,
             target: None,
@@ -277,6 +283,7 @@ impl Reading {
                     tests,
                     action: action.clone(),
                     packets: self.packets,
+                    handle: self.handle,
                 });
             }
         }

@@ -8,6 +8,7 @@ fn rule(action: Action) -> Rule {
         tests: Vec::new(),
         action,
         packets: None,
+        handle: None,
     }
 }
 

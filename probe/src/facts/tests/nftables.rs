@@ -225,6 +225,11 @@ fn texts_are_near_to_what_nft_writes_and_packets_are_counted() {
     );
     assert_eq!(chain.rules[0].packets, Some(7));
     assert_eq!(chain.rules[1].packets, None);
+    let handles: Vec<u64> = chain.rules.iter().filter_map(|rule| rule.handle).collect();
+    assert!(
+        handles.len() == chain.rules.len() && handles[0] < handles[1],
+        "{handles:?}"
+    );
     assert!(
         texts[2].starts_with("ct state vmap { ") && texts[2].contains("invalid : drop"),
         "{}",

@@ -186,6 +186,7 @@ fn places_say_where_mesh_should_look() {
         ("one-way-loss:from=node-1,to=node-2", "1>2"),
         ("one-way-loss:from=node-1,to=node-2+node-3+node-4", "1 egress"),
         ("one-way-loss:from=node-1+node-2+node-3,to=node-4", "4 ingress"),
+        ("one-way-loss:from=node-1,to=node-2,how=ban", "2 ingress"),
         ("reverse-path-filter:peer=node-1", "2"),
         ("random-loss:peer=node-1", "2>1"),
         ("random-loss:peer=node-1+node-3+node-4", "2"),

@@ -1,4 +1,4 @@
-use mesh_proto::{AgentIndex, CellState, Failure, Observation, Plane, Reason};
+use mesh_proto::{AgentIndex, CellState, Failure, Observation, Plane, ProbeKind, Reason};
 
 use super::super::{Judge, Judged};
 use crate::matrix::Matrix;
@@ -80,5 +80,90 @@ fn a_service_that_sends_to_an_agent_that_takes_no_part_is_not_known() {
     assert!(
         states.contains(&CellState::Unknown) && !states.contains(&CellState::Failed),
         "{states:?}"
+    );
+}
+
+#[test]
+fn a_kernel_that_answers_others_echo_requests_without_its_agent_fails_those_it_does_not_answer() {
+    let of_icmp = |world: &World| {
+        let matrix = world.matrix();
+        let judged = judged(&matrix);
+        let cells = matrix.round().cells().zip(&judged);
+        let to_second = cells.filter(|(cell, _)| {
+            let Target::Agent(to) = cell.target else {
+                return false;
+            };
+            let key = &matrix.round().roster().agents[to.0 as usize].key;
+            key.plane == Plane::Host && key.node.as_str() == world.names[1] && cell.kind == ProbeKind::Icmp
+        });
+        let states: Vec<CellState> = to_second.map(|(_, judged)| judged.state).collect();
+        let count = |state| states.iter().filter(|of| **of == state).count();
+        (count(CellState::Reachable), count(CellState::Failed))
+    };
+    // Only the first node does not reach it.
+    let mut world = World::with(4, |trip| {
+        let answers = trip.kind == ProbeKind::Icmp && trip.to_plane == Plane::Host && trip.from != 0;
+        if trip.to == 1 && !answers {
+            Fate::TimesOut
+        } else {
+            Fate::Passes
+        }
+    });
+    world.absent = vec![1];
+    assert_eq!(
+        of_icmp(&world),
+        (4, 2),
+        "from two nodes and two planes, and from one"
+    );
+    // Where only its own pods are answered, a filter of the node may be the reason as well.
+    let mut world = World::with(4, |trip| {
+        if trip.to == 1 {
+            Fate::TimesOut
+        } else {
+            Fate::Passes
+        }
+    });
+    world.absent = vec![1];
+    world.service = Box::new(|_, target| (!matches!(target, Target::Agent(_))).then_some(Fate::Passes));
+    assert_eq!(
+        of_icmp(&world),
+        (0, 0),
+        "a NodePort there answers, so it is not down"
+    );
+}
+
+#[test]
+fn a_node_that_took_none_of_the_runs_pods_need_not_know_of_its_services() {
+    let states = |fresh: bool| {
+        let mut world = World::with(4, |trip| {
+            if trip.touches(2) {
+                Fate::TimesOut
+            } else {
+                Fate::Passes
+            }
+        });
+        world.service = Box::new(|_, target| match target {
+            Target::NodePort { node, .. } if node.0 == 2 => Some(Fate::Fails(Failure::new(Reason::Refused))),
+            Target::Agent(_) => None,
+            _ => Some(Fate::Passes),
+        });
+        world.absent = vec![2];
+        world.fresh = fresh;
+        let matrix = world.matrix();
+        let judged = judged(&matrix);
+        let cells = matrix.round().cells().zip(&judged);
+        let asked = cells
+            .filter(|(cell, _)| matches!(cell.target, Target::NodePort { node, service: 0 } if node.0 == 2));
+        asked.map(|(_, judged)| judged.state).collect::<Vec<_>>()
+    };
+    let count = |states: &[CellState], wanted| states.iter().filter(|state| **state == wanted).count();
+    let (made, found) = (states(true), states(false));
+    assert_eq!(
+        (count(&made, CellState::Failed), count(&found, CellState::Failed)),
+        (0, 6)
+    );
+    assert_eq!(
+        count(&made, CellState::Unknown),
+        count(&found, CellState::Unknown) + 6
     );
 }
