@@ -130,7 +130,7 @@ pub(crate) async fn drive(
     let round = Round::plan(roster, &options.plan);
     let shortage = budget::shortage(&round, options);
     if let Some(words) = &shortage {
-        tracing::warn!("{words}");
+        progress.say(words);
     }
     let mut matrix = Matrix::new(round);
     if options.all_cells {

@@ -16,13 +16,13 @@ pub(super) fn shortage(round: &Round, options: &DriveOptions) -> Option<String> 
     let pace = options.plan.pacing.packets_per_second;
     let advice = match fitting {
         Some(Fitting { peers, looks }) => {
-            format!("--peers {peers} would fit; {looks} such runs look at every pair")
+            format!("With --peers {peers} it would fit, and {looks} such runs look at every pair.")
         }
-        None => "not even with few peers a node (--peers) would it fit".to_owned(),
+        None => "Not even with few peers a node (--peers) would it fit.".to_owned(),
     };
     Some(format!(
         "At {pace} packets a second (--max-pps) the probes of this run take {:?}, and it has {:?} left (--timeout): what is not observed by then is \
-         unknown. {advice}.",
+         unknown. {advice}",
         seconds(needs),
         seconds(time),
     ))

@@ -1,13 +1,17 @@
-//! Progress for the eye: one line on stderr, only where stderr is a terminal.
+//! Progress for the eye: one line on stderr, only where stderr is a terminal; and what a user should know before a run begins.
 
 use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::cli;
+
 /// The line; hidden where nobody sees it.
 #[derive(Debug)]
 pub(crate) struct Progress {
     bar: ProgressBar,
+    /// Somebody waits for this one run.
+    speaks: bool,
 }
 
 impl Progress {
@@ -17,9 +21,12 @@ impl Progress {
         if std::io::stderr().is_terminal() && !tracing::enabled!(tracing::Level::INFO) {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             bar.set_style(ProgressStyle::default_spinner());
-            Self { bar }
+            Self { bar, speaks: true }
         } else {
-            Self::silent()
+            Self {
+                speaks: true,
+                ..Self::silent()
+            }
         }
     }
 
@@ -27,6 +34,14 @@ impl Progress {
     pub(crate) fn silent() -> Self {
         Self {
             bar: ProgressBar::hidden(),
+            speaks: false,
+        }
+    }
+
+    /// What a user should know now, terminal or not.
+    pub(crate) fn say(&self, line: &str) {
+        if self.speaks {
+            self.bar.suspend(|| cli::tell(line));
         }
     }
 

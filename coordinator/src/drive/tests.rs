@@ -274,6 +274,21 @@ async fn when_time_is_up_the_rest_is_unknown_and_what_is_known_stands() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_that_cannot_end_in_its_time_says_so() {
+    let mut options = options();
+    options.timeout = Duration::from_secs(30);
+    let scene = Scene::of(&[Manner::Honest, Manner::Honest]);
+    assert!(scene.drive(&options).await.notes.is_empty());
+    options.plan.pacing.packets_per_second = 1;
+    let notes = scene.drive(&options).await.notes;
+    let [note] = notes.as_slice() else {
+        panic!("{notes:?}")
+    };
+    assert!(note.starts_with("At 1 packets a second (--max-pps)"), "{note}");
+    assert!(note.contains("it has 30s left (--timeout)"), "{note}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_raising_took_is_part_of_the_time() {
     let mut options = options();
     options.timeout = Duration::from_secs(30);
