@@ -73,6 +73,15 @@ impl Asked {
         }
     }
 
+    /// Whether it was made for the run, or some of it was.
+    pub(super) fn is_fresh(self, cluster: &Cluster) -> bool {
+        match self {
+            Self::Api | Self::Dns | Self::DnsEndpoint(_) => false,
+            Self::NodePort(number) => cluster.node_ports.get(number).is_some_and(|offer| offer.fresh),
+            Self::NodePorts => cluster.node_ports.iter().any(|offer| offer.fresh),
+        }
+    }
+
     /// The addresses behind it.
     pub(super) fn endpoints(self, cluster: &Cluster) -> Vec<IpAddr> {
         match self {

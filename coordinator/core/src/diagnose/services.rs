@@ -196,7 +196,8 @@ pub(super) fn endpoint_stale(scene: &Scene<'_>) -> Opinion {
         return Opinion::Elsewhere;
     };
     let endpoints = asked.endpoints(scene.cluster());
-    if endpoints.is_empty() {
+    // The rules may know more of a service that was made for the run: pods that came up after it began.
+    if endpoints.is_empty() || asked.is_fresh(scene.cluster()) {
         return Opinion::Elsewhere;
     }
     let mut stale: BTreeSet<IpAddr> = BTreeSet::new();

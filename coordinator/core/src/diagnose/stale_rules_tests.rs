@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use mesh_proto::{Action, Cause, Confidence, Match, Port, PortRange, Prefix};
+use mesh_proto::{Action, Cause, Confidence, Hook, Match, Port, PortRange, Prefix};
 
 use crate::Target;
 use crate::world::kernel::{kernels, rule};
@@ -9,25 +9,27 @@ use crate::world::{Fate, World};
 /// The chain that translates what is for DNS, and leads here.
 fn dns_leads_to(endpoint: IpAddr) -> mesh_proto::Chain {
     let service: IpAddr = "10.96.0.10".parse().unwrap();
-    let port = PortRange {
-        from: Port(53),
-        to: Port(53),
-    };
+    leads_to(Hook::Output, Prefix::host(service), Port(53), endpoint)
+}
+
+/// A chain that translates what is for a port of these addresses.
+fn leads_to(hook: Hook, service: Prefix, port: Port, endpoint: IpAddr) -> mesh_proto::Chain {
+    let ports = PortRange { from: port, to: port };
     let tests = |protocol| {
         [
             Match::Protocol(protocol),
-            Match::Destination(vec![Prefix::host(service)]),
-            Match::DestinationPort(vec![port]),
+            Match::Destination(vec![service]),
+            Match::DestinationPort(vec![ports]),
         ]
     };
     let to = || Action::DestinationNat {
         address: Some(endpoint),
-        port: Some(Port(53)),
+        port: Some(port),
     };
     mesh_proto::Chain {
-        name: "OUTPUT".to_owned(),
+        name: format!("{hook:?}").to_uppercase(),
         base: Some(mesh_proto::Base {
-            hook: mesh_proto::Hook::Output,
+            hook,
             priority: -100,
             accepts: true,
             kind: "nat".to_owned(),
@@ -80,5 +82,31 @@ fn rules_that_lead_astray_are_told_of_though_a_dead_node_hides_what_they_do() {
             .collect();
         let expected = [(Confidence::Certain, 0, Some(endpoint.to_owned()))];
         assert_eq!(stale, &expected[..usize::from(gone)], "{:#?}", report.findings);
+    }
+}
+
+#[test]
+fn an_endpoint_that_is_not_known_is_stale_only_behind_a_service_that_stood_before_the_run() {
+    for fresh in [false, true] {
+        let mut world = World::healthy(3);
+        world.fresh = fresh;
+        let mut facts = kernels(3);
+        for (node, of) in (1..).zip(&mut facts) {
+            let own: IpAddr = format!("10.0.3.{node}").parse().unwrap();
+            let gone = "10.244.1.99".parse().unwrap();
+            let chain = |hook| leads_to(hook, Prefix::host(own), Port(30_080), gone);
+            of.netfilter.tables.push(mesh_proto::Table {
+                name: "nat".to_owned(),
+                chains: vec![chain(Hook::Output), chain(Hook::Prerouting)],
+                ..of.netfilter.tables[0].clone()
+            });
+        }
+        world.facts = facts.into_iter().enumerate().collect();
+        world.service = Box::new(|_, target| {
+            matches!(target, Target::NodePort { service: 0, .. }).then_some(Fate::TimesOut)
+        });
+        let report = world.run();
+        let is_stale = report.findings.iter().any(|of| of.cause == Cause::EndpointStale);
+        assert_eq!(is_stale, !fresh, "{:#?}", report.findings);
     }
 }
