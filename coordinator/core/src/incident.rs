@@ -276,8 +276,8 @@ impl Incidents {
                 continue;
             }
             let at_place = ill.at(&finding.place);
-            // Beside a fault that is known, what has no name is most likely another side of it.
-            let is_nameless = has_known && finding.cause == Cause::Unknown;
+            // Beside a fault that is known, or that explains more, what has no name is most likely another side of it.
+            let is_nameless = (has_known || number > 0) && finding.cause == Cause::Unknown;
             if is_weak(finding) || is_nameless || at_place.is_empty() {
                 self.wants_full = true;
             } else if let Some(slot) = self.find(finding, Depth::Light, &seen) {

@@ -260,6 +260,25 @@ fn a_quick_look_makes_one_incident_of_what_it_sees_at_one_place() {
 
 /// A whole look names a side of the node, and a quick one only the node.
 #[test]
+fn what_has_no_name_beside_a_greater_fault_waits_for_a_whole_look() {
+    let mut watch = Watch::new();
+    let beside = |greater: &str| Seen::nodes(4).fault(greater, "n2").fault("unknown", "n1");
+    assert_eq!(watch.look(Light, &beside("unknown")), QUIET);
+    let opened = watch.look(Light, &beside("ip-forward-off"));
+    assert_eq!(opened, ["opened 7 ip-forward-off x1"]);
+    assert!(watch.incidents.want_full());
+    assert_eq!(
+        watch.look(Full, &beside("ip-forward-off")).len(),
+        1,
+        "named; n1 is suspected now"
+    );
+    assert_eq!(
+        watch.look(Full, &beside("ip-forward-off")),
+        ["opened 8 unknown x1"]
+    );
+}
+
+#[test]
 fn a_quick_look_confirms_what_a_whole_one_saw_first() {
     let mut watch = Watch::new();
     watch.look(Full, &Seen::nodes(3));
