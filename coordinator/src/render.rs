@@ -1,7 +1,6 @@
 //! A report as text: for people at a terminal, for other programs, for a CI server, for a browser.
 
 mod advice;
-mod excused;
 mod grid;
 mod headline;
 mod html;

@@ -6,6 +6,7 @@ mod assemble;
 mod diagnose;
 mod diff;
 mod election;
+mod excused_icmp;
 mod gate;
 mod incident;
 mod judge;
@@ -32,6 +33,7 @@ pub use self::diff::{CellChange, Diff, Trend, diff};
 pub use self::election::{
     Election, ElectionStep, ElectionTiming, Holder, Role, Seat, SeatVersion, SeatWritten,
 };
+pub use self::excused_icmp::ExcusedIcmp;
 pub use self::gate::{Decision, Gate, GateConfig, GateScope, GateStep};
 pub use self::incident::{
     Closing, Doubt, Incident, IncidentChange, IncidentConfig, IncidentId, IncidentLook, IncidentState,

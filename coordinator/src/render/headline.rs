@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mesh_core::ExcusedIcmp;
 use mesh_proto::{Cell, CellReason, CellState, Ground, NodeName, Plane, ProbeKind, Report, Verdict};
 
-use super::excused::Excused;
 use super::plain::{count, plain, some_of};
 
 /// The verdict in words.
@@ -74,7 +74,7 @@ impl Tally {
             unknown: report.coverage.unknown as usize,
             ..Self::default()
         };
-        let excused = Excused::of(report);
+        let excused = ExcusedIcmp::of(report);
         for cell in &report.cells {
             match cell.state {
                 CellState::Failed if excused.contains(cell) => tally.icmp += 1,

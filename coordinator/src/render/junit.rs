@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use mesh_core::ExcusedIcmp;
 use mesh_proto::{Cell, CellFrom, CellState, Report, Verdict};
 
-use super::excused::Excused;
 use super::headline::Headline;
 use super::markup::escape;
 use super::place::{place, target, why};
@@ -18,7 +18,7 @@ pub(super) fn junit(report: &Report) -> String {
     for cell in &report.cells {
         by_source.entry(&cell.from).or_default().push(cell);
     }
-    let excused = Excused::of(report);
+    let excused = ExcusedIcmp::of(report);
     let mut suites = vec![verdict(report)];
     suites.extend(by_source.into_iter().map(|(from, cells)| {
         let name = format!("{}/{}", from.node, from.plane);
@@ -116,7 +116,7 @@ fn verdict(report: &Report) -> Suite {
     }
 }
 
-fn case(class: &str, cell: &Cell, report: &Report, excused: &Excused<'_>) -> Case {
+fn case(class: &str, cell: &Cell, report: &Report, excused: &ExcusedIcmp<'_>) -> Case {
     let words = || {
         let why = why(cell);
         let got = format!("{} of {} came back", cell.received, cell.sent);

@@ -1,14 +1,9 @@
 //! What one report means for a gate: what blocks it, and why.
 
-use std::collections::HashSet;
-use std::net::IpAddr;
-
-use mesh_proto::{
-    Cell, CellFrom, CellState, Finding, Node, NodeName, Plane, PlaneState, ProbeKind, Report, Severity,
-    TargetKind, Verdict,
-};
+use mesh_proto::{Cell, CellState, Finding, Node, NodeName, Plane, PlaneState, Report, Severity, Verdict};
 
 use super::{GateConfig, GateScope};
+use crate::ExcusedIcmp;
 use crate::diff::{Trend, diff};
 
 /// What stands in the gate's way, of one report.
@@ -34,7 +29,7 @@ pub(super) struct Blocking {
 impl Standing {
     /// What a report means for a gate.
     pub(super) fn of(report: &Report, config: &GateConfig) -> Self {
-        let excused = Excused::of(report);
+        let excused = ExcusedIcmp::of(report);
         let weigh = |cell: &Cell| match cell.state {
             CellState::Failed => (config.strict || !excused.contains(cell)).then_some(true),
             CellState::Degraded => config.strict.then_some(true),
@@ -178,55 +173,4 @@ fn absence(node: &Node, name: &NodeName) -> String {
     let why = records.find_map(|record| record.why.as_deref());
     let why = why.map_or_else(String::new, |why| format!(": {why}"));
     format!("no agent of {name} probed{why}")
-}
-
-/// Lost ICMP that does not count, as in the verdict: it does not between ends whose TCP and UDP pass.
-struct Excused<'r> {
-    passed: HashSet<Ends<'r>>,
-    troubled: HashSet<Ends<'r>>,
-    /// What is not listed came through.
-    is_short: bool,
-}
-
-type Ends<'r> = (
-    &'r CellFrom,
-    TargetKind,
-    Option<&'r NodeName>,
-    Option<IpAddr>,
-    ProbeKind,
-);
-
-fn ends(cell: &Cell, probe: ProbeKind) -> Ends<'_> {
-    (
-        &cell.from,
-        cell.to.kind,
-        cell.to.node.as_ref(),
-        cell.to.address,
-        probe,
-    )
-}
-
-impl<'r> Excused<'r> {
-    fn of(report: &'r Report) -> Self {
-        let came = |cell: &Cell| matches!(cell.state, CellState::Reachable | CellState::Degraded);
-        let (mut passed, mut troubled) = (HashSet::new(), HashSet::new());
-        for cell in &report.cells {
-            let set = if came(cell) { &mut passed } else { &mut troubled };
-            set.insert(ends(cell, cell.probe));
-        }
-        let planned = u64::from(report.coverage.cells) + u64::from(report.coverage.skipped);
-        Self {
-            passed,
-            troubled,
-            is_short: (report.cells.len() as u64) < planned,
-        }
-    }
-
-    fn contains(&self, cell: &Cell) -> bool {
-        let passes = |kind| {
-            let ends = ends(cell, kind);
-            self.passed.contains(&ends) || (self.is_short && !self.troubled.contains(&ends))
-        };
-        cell.probe == ProbeKind::Icmp && passes(ProbeKind::Tcp) && passes(ProbeKind::Udp)
-    }
 }

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 
 use mesh_proto::{Cell, CellFrom, CellState, NodeName, ProbeKind, Report, TargetKind};
 
-/// What tells whether lost ICMP counts.
-pub(super) struct Excused<'r> {
+/// What tells whether a failed ICMP cell of a report counts.
+#[derive(Debug)]
+pub struct ExcusedIcmp<'r> {
     passed: HashSet<Ends<'r>>,
     troubled: HashSet<Ends<'r>>,
     /// What is not listed came through.
@@ -33,8 +34,9 @@ fn ends(cell: &Cell, probe: ProbeKind) -> Ends<'_> {
     )
 }
 
-impl<'r> Excused<'r> {
-    pub(super) fn of(report: &'r Report) -> Self {
+impl<'r> ExcusedIcmp<'r> {
+    /// Of a report, whether it lists all cells or only some.
+    pub fn of(report: &'r Report) -> Self {
         let came = |cell: &Cell| matches!(cell.state, CellState::Reachable | CellState::Degraded);
         let (mut passed, mut troubled) = (HashSet::new(), HashSet::new());
         for cell in &report.cells {
@@ -49,7 +51,8 @@ impl<'r> Excused<'r> {
         }
     }
 
-    pub(super) fn contains(&self, cell: &Cell) -> bool {
+    /// Whether a cell is such: it does not count.
+    pub fn contains(&self, cell: &Cell) -> bool {
         let passes = |kind| {
             let ends = ends(cell, kind);
             self.passed.contains(&ends) || (self.sparse && !self.troubled.contains(&ends))
