@@ -58,7 +58,9 @@ pub(crate) struct BadServerUrl(&'static str);
 /// Why the server gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServerError {
-    #[error("cannot connect to {authority}: {source}")]
+    #[error(
+        "cannot connect to {authority}: {source}; is `mesh serve` there? In a cluster: kubectl -n mesh port-forward deploy/mesh-serve 9442; elsewhere: --server URL"
+    )]
     Connect {
         authority: String,
         source: std::io::Error,
