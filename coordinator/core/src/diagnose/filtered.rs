@@ -2,6 +2,7 @@
 //! all that they stop and nothing besides.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use mesh_proto::{Cause, Confidence, Direction, Hook, Match, NodeName, Plane, Port, Protocol, Where};
 
@@ -13,7 +14,7 @@ use super::scene::{removal, says};
 use crate::NodeIndex;
 use crate::localise::{Family, Model, Pick, Place, Scope, Symptom, protocol_of};
 use crate::netfilter::Stop;
-use crate::round::CellIndex;
+use crate::round::{CellIndex, Target};
 
 /// More cells than this are no matter of one port or one peer.
 const MOST_CELLS: usize = 2_000;
@@ -155,7 +156,12 @@ fn draft(model: &Model<'_>, filter: &Filter<'_>, cells: Vec<CellIndex>) -> Draft
     let name = filter.protocol.meaning();
     let port = port(&filter.stop);
     let at_port = port.map_or(String::new(), |port| format!(" to port {port}"));
-    let whom = peer(model, filter, &cells).map_or(String::new(), |peer| format!(" between it and {peer}"));
+    let endpoint = dns_endpoint(model, &cells);
+    let whom = match (peer(model, filter, &cells), endpoint) {
+        (_, Some(endpoint)) => format!(" of the DNS endpoint {endpoint}"),
+        (Some(peer), None) => format!(" between it and {peer}"),
+        (None, None) => String::new(),
+    };
     // Who is not sent to whatever it is has a source that refuses.
     let refuses = hook == Some(Hook::Output) && filter.has_peer;
     let (cause, summary) = if refuses {
@@ -193,6 +199,7 @@ fn draft(model: &Model<'_>, filter: &Filter<'_>, cells: Vec<CellIndex>) -> Draft
                 Some(Hook::Output | Hook::Postrouting) => Some(Direction::Egress),
                 _ => None,
             },
+            endpoint,
             ..Where::default()
         },
         confidence: Confidence::Certain,
@@ -204,6 +211,21 @@ fn draft(model: &Model<'_>, filter: &Filter<'_>, cells: Vec<CellIndex>) -> Draft
         at_no_place: false,
         explains: cells,
     }
+}
+
+/// The only endpoint of DNS that the cells ask, if they ask nothing else than DNS.
+fn dns_endpoint(model: &Model<'_>, cells: &[CellIndex]) -> Option<IpAddr> {
+    let mut numbers = BTreeSet::new();
+    for cell in cells {
+        match model.target(*cell) {
+            Target::DnsEndpoint(number) => _ = numbers.insert(number),
+            Target::Dns { .. } => {}
+            _ => return None,
+        }
+    }
+    let only = numbers.first().filter(|_| numbers.len() == 1)?;
+    let dns = model.matrix.round().roster().cluster.dns.as_ref()?;
+    Some(dns.endpoints.get(*only)?.address)
 }
 
 /// The only node that the rule keeps from the one where it stands, where there are more that it could.

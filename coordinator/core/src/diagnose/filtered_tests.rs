@@ -1,6 +1,6 @@
 use mesh_proto::{
     Action, Cause, Confidence, Direction, Finding, HostFacts, Match, Plane, Port, PortRange, Prefix,
-    Protocol, Report,
+    ProbeKind, Protocol, Report,
 };
 
 use crate::Target;
@@ -121,6 +121,30 @@ fn what_is_dropped_at_the_endpoint_is_no_fault_of_those_who_ask() {
         "{:#?}",
         report.findings
     );
+}
+
+#[test]
+fn a_rule_that_keeps_queries_from_one_endpoint_names_it() {
+    let world = World::with(NODES, |trip| {
+        dead_if(trip.kind == ProbeKind::DnsUdp && trip.to == 0 && trip.from != 0)
+    });
+    let endpoint: std::net::IpAddr = "10.244.1.20".parse().unwrap();
+    let report = report(world, |facts| {
+        let to = Match::Destination(vec![Prefix::host(endpoint)]);
+        let text = "-d 10.244.1.20/32 -p udp --dport 53 -j DROP";
+        insert(
+            &mut facts[0],
+            "FORWARD",
+            &[of(17), port(53), to],
+            Action::Drop,
+            text,
+        );
+    });
+    let finding = &report.findings[0];
+    assert_eq!(report.findings.len(), 1, "{:#?}", report.findings);
+    assert_eq!(finding.cause, Cause::ProtocolFiltered);
+    assert_eq!(finding.place.endpoint, Some(endpoint));
+    assert!(finding.summary.contains("10.244.1.20"), "{finding:#?}");
 }
 
 #[test]
