@@ -219,6 +219,15 @@ async fn look_closer(
             matrix.answered(agent, answers);
         }
     }
+    // Rules that came while all were asked made them lose a share.
+    if may_have_changed
+        && clock.was_cut().is_none()
+        && matrix.rules_seem_late()
+        && let Some(again) = fresh.at_all(matrix)
+    {
+        let work = Work::again(matrix, again);
+        probe::run_plans(matrix, links, &work, secret, clock, progress).await;
+    }
     // What came to light only by the last look at services.
     if may_have_changed && clock.was_cut().is_none() {
         let questions = inquire::whom_to_ask(matrix, links, secret, progress);
