@@ -80,6 +80,20 @@ impl Pair {
             &End(&pair.there, "far", &["10.0.0.2/24", "fd00::2/64"]),
             1_500,
         );
+        // Who they are is known from the beginning: else the queue of a neighbour that is asked for drops what a burst has
+        // too much, and lets go of the rest when the answer comes, not at once.
+        let [near, far] = ["02:00:00:00:00:01", "02:00:00:00:00:02"];
+        command(&pair.here, &format!("ip link set near address {near}"));
+        command(&pair.there, &format!("ip link set far address {far}"));
+        for family in ["10.0.0.", "fd00::"] {
+            let knows = |namespace, number, mac, device| {
+                let line =
+                    format!("ip neighbour replace {family}{number} lladdr {mac} dev {device} nud permanent");
+                command(namespace, &line);
+            };
+            knows(&pair.here, 2, far, "near");
+            knows(&pair.there, 1, near, "far");
+        }
         pair
     }
 }
